@@ -1,0 +1,180 @@
+"""What every test shares: servers as fixtures, the two gears, a guard on the network and a count of descriptors."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import ipaddress
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from servers.echo import EchoServer
+from servers.nginx import NginxMissing, NginxServer
+from servers.scripted import Script, ScriptedServer
+
+MARKERS = {
+    "slow": "takes more than about a second",
+    "leak": "counts objects, descriptors or memory, in a process of its own",
+    "ft": "hammers one object from many threads; the reason for the free-threaded job",
+}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for name, meaning in MARKERS.items():
+        config.addinivalue_line("markers", f"{name}: {meaning}")
+
+
+# --- servers -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def scripted() -> Iterator[Callable[..., ScriptedServer]]:
+    """Starts scripted servers, ``scripted(script, ..., default=None, host="127.0.0.1")``, that end with the test."""
+    with contextlib.ExitStack() as stack:
+
+        def start(*scripts: Script, **options: Any) -> ScriptedServer:
+            return stack.enter_context(ScriptedServer(*scripts, **options))
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def echo() -> Iterator[EchoServer]:
+    """One in-process server for the whole run; a test that counts connections compares before and after."""
+    with EchoServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def nginx() -> Iterator[NginxServer]:
+    """A real nginx for the whole run. Without one the test is skipped, but never in CI."""
+    try:
+        server = NginxServer()
+    except NginxMissing as error:
+        if os.environ.get("CI"):
+            pytest.fail(f"CI has to install nginx: {error}")
+        pytest.skip(f"NOT TESTED against a real server: {error} (install nginx to run this)")
+    with server:
+        yield server
+
+
+# --- gears -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["fast", "compatible"])
+def gear(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Runs the test once in each gear: "fast" leaves the choice to the gate, "compatible" forces that gear."""
+    from wirepool import _gear
+
+    name: str = request.param
+    with _gear.force("compatible" if name == "compatible" else None):
+        yield name
+
+
+# --- the network guard -------------------------------------------------------------------------------------------------
+
+
+class OutsideAccess(BaseException):
+    """A test reached for the network. No ``except Exception`` of the code under test can swallow it."""
+
+
+class NetworkGuard:
+    """An audit hook, so that nothing is patched: code that looks for patched sockets sees genuine ones.
+
+    Interpreter hooks cannot be removed, hence the flag.
+    """
+
+    def __init__(self) -> None:
+        self.active = False
+        self.violations: list[str] = []
+        sys.addaudithook(self._hook)
+
+    def _hook(self, event: str, args: tuple[Any, ...]) -> None:
+        if event == "socket.connect":
+            self._check(_is_local_address(args[1]), f"connect to {args[1]!r}")
+        elif event == "socket.getaddrinfo":
+            self._check(_is_local_name(args[0]), f"name look-up of {args[0]!r}")
+
+    def _check(self, allowed: bool, what: str) -> None:
+        if self.active and not allowed:
+            self.violations.append(what)
+            raise OutsideAccess(f"{what}: tests stay on loopback (replace socket.getaddrinfo to test look-ups)")
+
+
+def _is_local_address(address: Any) -> bool:
+    """Whether that is loopback or a Unix socket."""
+    return not isinstance(address, tuple) or _is_loopback(str(address[0])) or address[0] == "localhost"
+
+
+def _is_local_name(host: Any) -> bool:
+    """Whether looking that up asks no name server: no host, a literal address, or localhost."""
+    name = host.decode("latin-1") if isinstance(host, bytes) else host
+    return name in (None, "", "localhost") or _is_literal(name)
+
+
+def _is_literal(host: str) -> bool:
+    with contextlib.suppress(ValueError):
+        ipaddress.ip_address(host)
+        return True
+    return False
+
+
+def _is_loopback(host: str) -> bool:
+    return _is_literal(host) and ipaddress.ip_address(host).is_loopback
+
+
+_guard = NetworkGuard()
+
+
+@pytest.fixture(autouse=True)
+def stay_on_loopback() -> Iterator[None]:
+    """Fails a test that connects to, or looks up, anything outside this machine."""
+    _guard.violations.clear()
+    _guard.active = True
+    yield
+    _guard.active = False
+    if _guard.violations:
+        pytest.fail(f"reached for the network: {_guard.violations}")
+
+
+# --- leaks -------------------------------------------------------------------------------------------------------------
+
+_DESCRIPTORS = next((path for path in (Path("/proc/self/fd"), Path("/dev/fd")) if path.is_dir()), None)
+_SETTLE_SECONDS = 2.0
+
+
+def _open_descriptors() -> dict[int, str]:
+    """Number and target of every open descriptor."""
+    assert _DESCRIPTORS is not None
+    found = {}
+    for name in os.listdir(_DESCRIPTORS):
+        # The descriptor of the listing itself is gone by now.
+        with contextlib.suppress(OSError):
+            found[int(name)] = os.readlink(_DESCRIPTORS / name) if sys.platform == "linux" else str(os.fstat(int(name)))
+    return found
+
+
+def _new_descriptors(before: dict[int, str]) -> list[str]:
+    gc.collect()
+    return sorted(f"{fd} -> {target}" for fd, target in _open_descriptors().items() if before.get(fd) != target)
+
+
+@pytest.fixture
+def no_leaks() -> Iterator[None]:
+    """Fails a test that leaves descriptors open. Name it last, so that it wraps the test and not the servers."""
+    if _DESCRIPTORS is None:
+        pytest.skip("this system does not list a process's descriptors")
+    gc.collect()
+    before = _open_descriptors()
+    yield
+    # An in-process server closes its end a moment after the client did.
+    deadline = time.monotonic() + _SETTLE_SECONDS
+    while (leaked := _new_descriptors(before)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    if leaked:
+        pytest.fail("descriptors left open:\n" + "\n".join(leaked))
