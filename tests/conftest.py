@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from servers.echo import EchoServer
 from servers.nginx import NginxMissing, NginxServer
 from servers.scripted import Script, ScriptedServer
@@ -29,7 +30,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", f"{name}: {meaning}")
 
 
-# --- servers -----------------------------------------------------------------------------------------------------------
+# --- servers ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def nginx() -> Iterator[NginxServer]:
         yield server
 
 
-# --- gears -------------------------------------------------------------------------------------------------------------
+# --- gears ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(params=["fast", "compatible"])
@@ -76,7 +77,7 @@ def gear(request: pytest.FixtureRequest) -> Iterator[str]:
         yield name
 
 
-# --- the network guard -------------------------------------------------------------------------------------------------
+# --- the network guard ------------------------------------------------------------------------------------------------
 
 
 class OutsideAccess(BaseException):
@@ -142,7 +143,7 @@ def stay_on_loopback() -> Iterator[None]:
         pytest.fail(f"reached for the network: {_guard.violations}")
 
 
-# --- leaks -------------------------------------------------------------------------------------------------------------
+# --- leaks ------------------------------------------------------------------------------------------------------------
 
 _DESCRIPTORS = next((path for path in (Path("/proc/self/fd"), Path("/dev/fd")) if path.is_dir()), None)
 _SETTLE_SECONDS = 2.0
@@ -155,7 +156,7 @@ def _open_descriptors() -> dict[int, str]:
     for name in os.listdir(_DESCRIPTORS):
         # The descriptor of the listing itself is gone by now.
         with contextlib.suppress(OSError):
-            found[int(name)] = os.readlink(_DESCRIPTORS / name) if sys.platform == "linux" else str(os.fstat(int(name)))
+            found[int(name)] = os.readlink(_DESCRIPTORS / name) if sys.platform == "linux" else "open"
     return found
 
 

@@ -1,6 +1,6 @@
 """The little HTTP/1.1 that a test server needs: reading one request off a byte stream, writing one response.
 
-Kept apart from the product on purpose: a test that parsed requests with the code under test would agree with its errors.
+Kept apart from the product on purpose: a test that parsed requests with the code under test would share its errors.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def _content(self) -> bytes:
         fields = "".join(f"{name}: {value}\r\n" for name, value in self.headers.items())
         head = RecordedRequest(f"{self.requestline}\r\n{fields}\r\n".encode("latin-1"))
-        raw = RequestReader(lambda: self.rfile.read1(65536)).body_of(head)  # type: ignore[attr-defined]
+        raw = RequestReader(lambda: self.rfile.read1(65536)).body_of(head)
         return decode_chunked(raw) if "chunked" in self.headers.get("Transfer-Encoding", "").lower() else raw
 
     def _send(self, answer: Answer) -> None:
@@ -290,7 +290,9 @@ class EchoServer:
         self._server = _Server(host)
         self.port: int = self._server.server_address[1]
         # The poll interval bounds only how long close() takes.
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="echo-server", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.05,), name="echo-server", daemon=True
+        )
 
     @property
     def url(self) -> str:

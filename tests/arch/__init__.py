@@ -1,0 +1,1 @@
+"""Rules of the house that a reviewer should not have to check by eye."""
