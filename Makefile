@@ -1,0 +1,129 @@
+# Everything that developers and CI do. Needs GNU make, Python 3.11 or newer and a C compiler.
+#
+#   make demo                 build, then see it work
+#   make test                 the whole test suite             TESTS=tests/unit  PYTEST_ARGS="-k pool -x"
+#   make lint                 formatting, style, types, stubs
+#   make bench                benchmarks against the peers     (minutes; leave the machine alone meanwhile)
+#   make dist                 sdist and wheel in dist/, checked and tested
+#   make test-sanitized       unit and behaviour tests under AddressSanitizer and UndefinedBehaviorSanitizer
+#   make test-debug           the same with C asserts on and Python's development mode
+#   make clean                remove all that the above made
+#
+# Another interpreter: make test PYTHON=python3.13 VENV=build/venv-3.13
+
+PYTHON ?= python3
+VENV ?= .venv
+# Dependency groups of pyproject.toml that the tests get.
+DEPS ?= dev
+TESTS ?= tests
+PYTEST_ARGS ?=
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := test
+.DELETE_ON_ERROR:
+
+ifeq ($(OS),Windows_NT)
+BIN := Scripts
+else
+BIN := bin
+endif
+PY := $(VENV)/$(BIN)/python
+PIP := $(PY) -m pip --disable-pip-version-check -q
+# What the extension modules are made of.
+SOURCES := setup.py pyproject.toml $(wildcard ext/wirepool/*.pxd ext/wirepool/_core/*.p* ext/include/*.h)
+QUICK_TESTS := tests/unit tests/behaviour
+
+.PHONY: demo test lint bench dist test-sanitized test-debug nginx clean
+
+demo: $(VENV)/.installed
+	@$(VENV)/$(BIN)/wirepool demo
+
+test: $(VENV)/.with-$(DEPS) $(VENV)/.installed nginx
+	@$(PY) -m pytest $(TESTS) -q $(PYTEST_ARGS)
+
+lint: $(VENV)/.with-dev $(VENV)/.installed
+	@echo "== ruff" && $(PY) -m ruff check . && $(PY) -m ruff format --check .
+	@echo "== cython-lint" && PATH="$(VENV)/$(BIN):$$PATH" cython-lint ext
+	@echo "== mypy" && $(PY) -m mypy
+	@echo "== stubtest" && $(PY) -m mypy.stubtest wirepool
+
+bench: $(VENV)/.with-dev $(VENV)/.installed nginx
+	@$(PY) -m pytest bench/micro -q --benchmark-disable-gc
+
+# --- set-up, done once; the stamps say what is done ----------------------------------------------------------------
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit("wirepool needs Python 3.11+; try make PYTHON=python3.13" if sys.version_info < (3, 11) else 0)'
+	@echo "== $(VENV): new environment, $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) install --upgrade "pip>=25.1"
+	@touch $@
+
+$(VENV)/.with-%: pyproject.toml | $(VENV)/.made
+	@echo "== $(VENV): dependency group $*"
+	@$(PIP) install --group $*
+	@touch $@
+
+$(VENV)/.installed: $(SOURCES) | $(VENV)/.with-build
+	@echo "== $(VENV): building the extension modules (a minute or two)"
+	@$(PIP) install --no-build-isolation -e .
+	@touch $@
+
+nginx:
+	@command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || { \
+	    if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	        echo "== nginx: missing, installing it with apt-get"; \
+	        apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends nginx >/dev/null; \
+	    fi; \
+	    [ -x /usr/sbin/nginx ] || echo "== nginx: MISSING and cannot be installed from here; tests against a real server will not run"; \
+	}
+
+# --- other builds, each from a copy of the sources, so that no object file is shared -------------------------------
+
+VARIANT_INPUT := ext src setup.py pyproject.toml README.md LICENSE
+# $(1) name of the build, $(2) environment of the build, $(3) environment of the tests
+define test_variant
+	@echo "== $(1): building"
+	@rm -rf build/$(1)
+	@mkdir -p build/$(1)/tree
+	@cp -R $(VARIANT_INPUT) build/$(1)/tree/
+	@find build/$(1)/tree -name '*.so' -delete
+	@$(PYTHON) -m venv build/$(1)/venv
+	@build/$(1)/venv/$(BIN)/python -m pip install -q --upgrade "pip>=25.1"
+	@build/$(1)/venv/$(BIN)/python -m pip install -q --group build --group test
+	@$(2) build/$(1)/venv/$(BIN)/python -m pip install -q --no-build-isolation build/$(1)/tree
+	@echo "== $(1): testing"
+	@$(3) build/$(1)/venv/$(BIN)/python -m pytest $(QUICK_TESTS) -q $(PYTEST_ARGS)
+endef
+
+# CPython itself leaks at exit by design, so leaks are looked for in tests/leaks instead.
+SANITIZER_RUNTIME = $$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)
+
+test-sanitized: nginx
+	$(call test_variant,sanitized,WIREPOOL_SANITIZE=1,PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$(SANITIZER_RUNTIME)")
+
+test-debug: nginx
+	$(call test_variant,debug,WIREPOOL_DEBUG=1,PYTHONDEVMODE=1)
+
+# --- release -------------------------------------------------------------------------------------------------------
+
+dist: $(VENV)/.with-build nginx
+	@rm -rf dist build/dist-test
+	@echo "== dist: sdist, and the wheel made from the sdist"
+	@$(PY) -m build --no-isolation --outdir dist . >build-dist.log 2>&1 || { cat build-dist.log; exit 1; }
+	@mkdir -p build/dist-test && mv build-dist.log build/dist-test/
+	@$(PY) tools/check_dist.py dist
+	@echo "== dist: testing the wheel"
+	@cp -R tests pyproject.toml build/dist-test/
+	@$(PYTHON) -m venv build/dist-test/venv
+	@cd build/dist-test && venv/$(BIN)/python -m pip install -q --upgrade "pip>=25.1"
+	@cd build/dist-test && venv/$(BIN)/python -m pip install -q --group test ../../dist/*.whl
+	@cd build/dist-test && venv/$(BIN)/python -c 'import wirepool; assert "site-packages" in wirepool.__file__, wirepool.__file__'
+	@cd build/dist-test && venv/$(BIN)/python -m pytest $(QUICK_TESTS) -q $(PYTEST_ARGS)
+	@ls -l dist
+
+clean:
+	@rm -rf build dist $(VENV) src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .coverage
+	@find src ext \( -name '*.so' -o -name '*.pyd' -o -name '*.c' -o -name '*.html' \) -delete
+	@find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
