@@ -1,0 +1,141 @@
+/* What differs between platforms, in one place: sockets, poll, clock, atomics, CPython's type versions.
+ *
+ * POSIX (Linux, macOS, BSD) and Windows. Functions return what the POSIX call returns; errors are read through
+ * wp_errno(), right after the call, and compared with the WP_E... names. Nothing here touches Python objects except
+ * wp_type_version, which needs no more than a pointer. No function blocks except wp_poll.
+ */
+#ifndef WP_PLATFORM_H
+#define WP_PLATFORM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef _WIN32
+
+#include <winsock2.h>
+#include <ws2tcpip.h>
+#include <windows.h>
+
+#define WP_EINTR WSAEINTR
+#define WP_EAGAIN WSAEWOULDBLOCK
+#define WP_EPIPE WSAESHUTDOWN
+#define WP_ECONNRESET WSAECONNRESET
+#define WP_ECONNABORTED WSAECONNABORTED
+#define WP_EPROTOTYPE WSAEPROTOTYPE
+
+typedef SOCKET wp_socket;
+typedef struct { const char *base; size_t len; } wp_iovec;
+
+static inline int wp_errno(void) { return WSAGetLastError(); }
+
+static inline int64_t wp_now_ns(void) {
+    LARGE_INTEGER ticks, per_second;
+    QueryPerformanceFrequency(&per_second);
+    QueryPerformanceCounter(&ticks);
+    return (int64_t)((double)ticks.QuadPart * 1e9 / (double)per_second.QuadPart);
+}
+
+static inline ptrdiff_t wp_recv(intptr_t fd, char *data, size_t len) {
+    return recv((wp_socket)fd, data, len > 0x7fffffff ? 0x7fffffff : (int)len, 0);
+}
+
+static inline ptrdiff_t wp_send2(intptr_t fd, const char *a, size_t a_len, const char *b, size_t b_len) {
+    WSABUF parts[2];
+    DWORD sent = 0;
+    parts[0].buf = (CHAR *)a; parts[0].len = (ULONG)a_len;
+    parts[1].buf = (CHAR *)b; parts[1].len = b_len > 0x7fffffff ? 0x7fffffff : (ULONG)b_len;
+    if (WSASend((wp_socket)fd, parts, b_len ? 2 : 1, &sent, 0, NULL, NULL) != 0) return -1;
+    return (ptrdiff_t)sent;
+}
+
+static inline int wp_poll(intptr_t fd, int for_write, int timeout_ms) {
+    WSAPOLLFD p;
+    p.fd = (wp_socket)fd; p.events = for_write ? POLLOUT : POLLIN; p.revents = 0;
+    return WSAPoll(&p, 1, timeout_ms);
+}
+
+#else /* POSIX */
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <time.h>
+
+#define WP_EINTR EINTR
+#define WP_EAGAIN EAGAIN
+#define WP_EPIPE EPIPE
+#define WP_ECONNRESET ECONNRESET
+#define WP_ECONNABORTED ECONNABORTED
+#define WP_EPROTOTYPE EPROTOTYPE
+
+#ifdef MSG_NOSIGNAL
+#define WP_SEND_FLAGS (MSG_DONTWAIT | MSG_NOSIGNAL)
+#else /* macOS: CPython ignores SIGPIPE for the whole process */
+#define WP_SEND_FLAGS MSG_DONTWAIT
+#endif
+
+static inline int wp_errno(void) { return errno == EWOULDBLOCK ? EAGAIN : errno; }
+
+static inline int64_t wp_now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000LL + now.tv_nsec;
+}
+
+static inline ptrdiff_t wp_recv(intptr_t fd, char *data, size_t len) {
+    return recv((int)fd, data, len, MSG_DONTWAIT);
+}
+
+/* One packet for head and body where they fit: the reason sendmsg is used and not two sends. */
+static inline ptrdiff_t wp_send2(intptr_t fd, const char *a, size_t a_len, const char *b, size_t b_len) {
+    struct iovec parts[2];
+    struct msghdr message = {0};
+    if (b_len == 0) return send((int)fd, a, a_len, WP_SEND_FLAGS);
+    if (a_len == 0) return send((int)fd, b, b_len, WP_SEND_FLAGS);
+    parts[0].iov_base = (void *)a; parts[0].iov_len = a_len;
+    parts[1].iov_base = (void *)b; parts[1].iov_len = b_len;
+    message.msg_iov = parts; message.msg_iovlen = 2;
+    return sendmsg((int)fd, &message, WP_SEND_FLAGS);
+}
+
+static inline int wp_poll(intptr_t fd, int for_write, int timeout_ms) {
+    struct pollfd p;
+    p.fd = (int)fd; p.events = for_write ? POLLOUT : POLLIN; p.revents = 0;
+    return poll(&p, 1, timeout_ms);
+}
+
+#endif
+
+/* Waits for `fd` until `deadline_ns` (monotonic; negative: for ever). 1 ready, 0 the deadline has passed, -1 error.
+ * poll's timeout is rounded up to whole milliseconds, so that a wait never ends before its deadline. */
+static inline int wp_wait_until(intptr_t fd, int for_write, int64_t deadline_ns) {
+    int64_t left;
+    if (deadline_ns < 0) return wp_poll(fd, for_write, -1);
+    left = deadline_ns - wp_now_ns();
+    if (left <= 0) return wp_poll(fd, for_write, 0);
+    left = (left + 999999) / 1000000;
+    return wp_poll(fd, for_write, left > 0x7fffffff ? 0x7fffffff : (int)left);
+}
+
+/* A flag that one thread at a time may hold: guards objects of the "confined" kind, with and without a GIL. */
+#if defined(_MSC_VER)
+typedef volatile long wp_flag;
+static inline int wp_flag_take(wp_flag *flag) { return _InterlockedExchange(flag, 1) == 0; }
+static inline void wp_flag_drop(wp_flag *flag) { _InterlockedExchange(flag, 0); }
+#else
+typedef int wp_flag;
+static inline int wp_flag_take(wp_flag *flag) { return __atomic_exchange_n(flag, 1, __ATOMIC_ACQUIRE) == 0; }
+static inline void wp_flag_drop(wp_flag *flag) { __atomic_store_n(flag, 0, __ATOMIC_RELEASE); }
+#endif
+
+/* CPython gives a type a new version when it, or a base of it, is written to; 0 means "not known".
+ * Reading it is how the gate learns, in a nanosecond, that nothing was patched since it last looked. */
+#ifdef Py_PYTHON_H
+static inline unsigned int wp_type_version(PyObject *type) {
+    return ((PyTypeObject *)type)->tp_version_tag;
+}
+#endif
+
+#endif

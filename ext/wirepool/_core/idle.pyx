@@ -1,0 +1,222 @@
+"""The idle items of one pool: newest first, waiters first come first served.
+
+The newest connection is the one most likely alive, so the store is a LIFO; waiting is a queue, because a stack of
+waiters starves all but the last (urllib3: 28 of 32 threads). A waiter is one object with a lock of its own; put()
+hands its item to the oldest, outside the mutex. Time-outs are relative seconds, given by the caller; no clock here.
+Assumes items are opaque. Guarantees that an item is always in exactly one place: the list, a waiter, or the caller.
+
+Threading kind: shared. See idle.pxd for the rules under the lock.
+"""
+
+cimport cython
+
+import queue
+import threading
+
+
+@cython.final
+cdef class Waiter:
+    pass
+
+
+@cython.final
+cdef class IdleQueue:
+    """`maxsize` items at the most (0 or less: no limit)."""
+
+    def __cinit__(self, Py_ssize_t maxsize=0):
+        self.items = []
+        self.n_items = 0
+        self.maxsize = maxsize
+        self.is_closed = False
+        self.n_waiting = 0
+        self.new_lock = threading.Lock
+
+    # ---- without waiting
+
+    cdef object pop_or(self, object default):
+        cdef object item = default
+        with self.lock:
+            if self.n_items:
+                item = self.items.pop()
+                self.n_items -= 1
+        return item
+
+    cdef bint offer(self, object item):
+        cdef Waiter waiter = None
+        cdef bint taken = True
+        with self.lock:
+            if self.is_closed:
+                taken = False
+            elif self.first is not None:
+                waiter = self.first
+                self._unlink_first_locked()
+                waiter.item = item
+                waiter.served = waiter.woken = True
+            elif 0 < self.maxsize <= self.n_items:
+                taken = False
+            else:
+                self.items.append(item)
+                self.n_items += 1
+        if waiter is not None:
+            waiter.event.release()
+        return taken
+
+    cdef void _unlink_first_locked(self) noexcept:
+        # Called with the caller holding a reference to the first waiter: none is dropped here.
+        self.first = self.first.next_one
+        if self.first is None:
+            self.last = None
+        self.n_waiting -= 1
+
+    # ---- with waiting
+
+    def get(self, bint block=True, timeout=None):
+        """The newest item; waits in line for one when there is none and `block` is true.
+
+        `timeout` in seconds, None for ever; ValueError when negative. Raises queue.Empty when there was none in time,
+        or when the queue is closed.
+        """
+        cdef object item = self.pop_or(self)
+        if item is not self:
+            return item
+        if not block or self.is_closed:
+            raise queue.Empty
+        if timeout is not None and timeout < 0:
+            raise ValueError("'timeout' must be a non-negative number")
+        return self._wait(timeout)
+
+    cdef object _wait(self, object timeout):
+        cdef Waiter me = Waiter.__new__(Waiter)
+        cdef object item = self
+        me.event = self.new_lock()
+        me.event.acquire()
+        with self.lock:
+            if self.n_items:
+                item = self.items.pop()
+                self.n_items -= 1
+            elif self.is_closed:
+                me.woken = True
+            else:
+                if self.last is None:
+                    self.first = me
+                else:
+                    self.last.next_one = me
+                self.last = me
+                self.n_waiting += 1
+        if item is not self:
+            return item
+        if not me.woken:
+            try:
+                me.event.acquire(True, -1 if timeout is None else timeout)
+            except BaseException:
+                # Ctrl-C, a greenlet's kill: whoever waited is gone, its item goes to the next in line.
+                if not self._leave(me) and me.served:
+                    self.offer(me.item)
+                raise
+            self._leave(me)
+        if not me.served:
+            raise queue.Empty
+        return me.item
+
+    cdef bint _leave(self, Waiter me):
+        """Takes `me` out of the line; false when it was not there any more: served, or the queue is closed."""
+        cdef Waiter before = None
+        cdef Waiter at = None
+        cdef Waiter after = None
+        cdef bint found = False
+        with self.lock:
+            if not me.woken:
+                at = self.first
+                while at is not me:
+                    before = at
+                    at = at.next_one
+                after = me.next_one
+                if before is None:
+                    self.first = after
+                else:
+                    before.next_one = after
+                if after is None:
+                    self.last = before
+                self.n_waiting -= 1
+                me.woken = found = True
+        return found
+
+    def get_nowait(self):
+        """The newest item; queue.Empty when there is none."""
+        return self.get(False)
+
+    def put(self, item, bint block=True, timeout=None):
+        """Gives `item` to the oldest waiter, else keeps it; queue.Full when there is no room or the queue is closed.
+
+        Never waits: `block` and `timeout` are there because queue.Queue.put has them, and a pool's queue that is full
+        stays full.
+        """
+        if not self.offer(item):
+            raise queue.Full
+
+    def put_nowait(self, item):
+        """Same as put(item)."""
+        self.put(item)
+
+    # ---- looking
+
+    def qsize(self):
+        """How many items there are."""
+        return self.n_items
+
+    def empty(self):
+        """Whether there is no item."""
+        return self.n_items == 0
+
+    def full(self):
+        """Whether there is no room for another item."""
+        return 0 < self.maxsize <= self.n_items
+
+    def __len__(self):
+        return self.n_items
+
+    @property
+    def queue(self):
+        """A copy of the items, oldest first: what queue.LifoQueue keeps under this name."""
+        return list(self.items)
+
+    @property
+    def waiting(self):
+        """How many threads wait in get()."""
+        return self.n_waiting
+
+    @property
+    def closed(self):
+        """Whether close() was called."""
+        return self.is_closed
+
+    # ---- the end
+
+    def drain(self):
+        """Takes out all items and returns them, oldest first."""
+        cdef list fresh = []
+        cdef list out = None
+        with self.lock:
+            out = self.items
+            self.items = fresh
+            self.n_items = 0
+        return out
+
+    def close(self):
+        """Refuses items from now on, wakes every waiter, returns the items for the caller to close."""
+        cdef Waiter waiter = None
+        cdef Waiter following = None
+        with self.lock:
+            self.is_closed = True
+            waiter = self.first
+            following = waiter
+            while following is not None:
+                following.woken = True
+                following = following.next_one
+            self.first = None
+            self.last = None
+            self.n_waiting = 0
+        while waiter is not None:
+            waiter.event.release()
+            waiter = waiter.next_one
+        return self.drain()

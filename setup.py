@@ -1,0 +1,79 @@
+"""Builds the extension modules of ``wirepool._core``; everything else is in pyproject.toml.
+
+Switches (environment variables, off by default):
+  WIREPOOL_DEBUG=1      -O0, asserts on
+  WIREPOOL_COVERAGE=1   line tracing; the C files stay beside the .pyx, where the coverage plug-in looks for them
+  WIREPOOL_SANITIZE=1   AddressSanitizer and UndefinedBehaviorSanitizer
+"""
+
+import os
+import sys
+
+from Cython.Build import cythonize
+from Cython.Compiler import Options
+from setuptools import Extension, setup
+
+MODULES = [
+    "errors",
+    "buffer",
+    "head",
+    "chunked",
+    "headers_out",
+    "sockio",
+    "liveness",
+    "watch",
+    "idle",
+    "exchange",
+]
+
+DEBUG, COVERAGE, SANITIZE = (
+    os.environ.get(f"WIREPOOL_{name}", "0") == "1" for name in ("DEBUG", "COVERAGE", "SANITIZE")
+)
+
+DIRECTIVES = {
+    "language_level": 3,
+    "freethreading_compatible": True,
+    "auto_pickle": False,
+    "autotestdict": False,
+    "allow_none_for_extension_args": False,
+    "embedsignature": False,
+    "warn.maybe_uninitialized": True,
+}
+
+# Cython has no C initialiser for our own warnings policy: fail the build on any of its warnings.
+Options.warning_errors = True
+
+compile_args: list[str] = []
+link_args: list[str] = []
+macros: list[tuple[str, str | None]] = []
+if sys.platform != "win32":
+    compile_args = ["-O0", "-g", "-UNDEBUG"] if DEBUG else ["-O2", "-g0"]
+    if SANITIZE:
+        flags = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
+        compile_args += [*flags, "-g"]
+        link_args += flags
+else:
+    link_args = ["ws2_32.lib"]
+if COVERAGE:
+    DIRECTIVES["linetrace"] = True
+    macros.append(("CYTHON_TRACE_NOGIL", "1"))
+
+setup(
+    ext_modules=cythonize(
+        [
+            Extension(
+                f"wirepool._core.{name}",
+                [f"ext/wirepool/_core/{name}.pyx"],
+                include_dirs=["ext/include"],
+                depends=["ext/include/wp_platform.h", "ext/include/wp_tables.h"],
+                define_macros=macros,
+                extra_compile_args=compile_args,
+                extra_link_args=link_args,
+            )
+            for name in MODULES
+        ],
+        include_path=["ext"],
+        build_dir=None if COVERAGE else "build/cython",
+        compiler_directives=DIRECTIVES,
+    )
+)
