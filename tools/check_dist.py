@@ -48,11 +48,9 @@ def check_wheel(path: Path) -> list[str]:
 
 def _wanted_in_wheel() -> list[str]:
     """Modules, stubs and, without their suffix, the extension modules."""
-    python = [
-        path.relative_to("src").as_posix() for path in sorted(Path("src").rglob("*.py*")) if path.suffix != ".pyc"
-    ]
-    compiled = [path.relative_to("ext").with_suffix("").as_posix() for path in sorted(Path("ext").rglob("*.pyx"))]
-    return ["wirepool/py.typed", *(name for name in python if _suffix(name) in {".py", ".pyi"}), *compiled]
+    python = sorted([*Path("src").rglob("*.py"), *Path("src").rglob("*.pyi")])
+    compiled = [path.with_suffix("") for path in sorted(Path("ext").rglob("*.pyx"))]
+    return ["wirepool/py.typed", *(PurePosixPath(*path.parts[1:]).as_posix() for path in [*python, *compiled])]
 
 
 def _holds(names: list[str], wanted: str) -> bool:
