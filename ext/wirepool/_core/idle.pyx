@@ -158,6 +158,14 @@ cdef class IdleQueue:
         """Same as put(item)."""
         self.put(item)
 
+    def pop(self, default=None):
+        """The newest item, or `default` when there is none; never waits."""
+        return self.pop_or(default)
+
+    def give(self, item):
+        """Like put(), but says with False that there was no room or that the queue is closed."""
+        return self.offer(item)
+
     # ---- looking
 
     def qsize(self):

@@ -14,6 +14,7 @@ cimport cython
 cdef class Watch:
     cdef list attributes         # (class, name, expected object)
     cdef list entries            # (dict, key, expected object)
+    cdef tuple shadows           # names that an object must not have itself
     cdef list classes
     cdef unsigned int[16] versions
     cdef bint answer             # for the versions above

@@ -28,11 +28,15 @@ def static_lookup(cls, name):
 
 @cython.final
 cdef class Watch:
-    """`attributes`: (class, name, expected) triples; `entries`: (dict, key, expected) triples."""
+    """`attributes`: (class, name, expected) triples; `entries`: (dict, key, expected) triples.
 
-    def __cinit__(self, attributes, entries=()):
+    `shadows`: names that must not be attributes of an object itself, for calling the watch with that object.
+    """
+
+    def __cinit__(self, attributes, entries=(), shadows=()):
         self.attributes = list(attributes)
         self.entries = list(entries)
+        self.shadows = tuple(shadows)
         self.classes = list(dict.fromkeys(cls for cls, _, _ in self.attributes))
         if len(self.classes) > MAX_CLASSES:
             raise ValueError("too many classes to watch")
@@ -72,8 +76,9 @@ cdef class Watch:
         """Whether everything is still what it was."""
         return self.intact()
 
-    def __call__(self):
-        return self.intact()
+    def __call__(self, obj):
+        """Whether everything is still what it was, and none of `shadows` is an attribute of `obj` itself."""
+        return self.intact() and not any_in(obj.__dict__, self.shadows)
 
 
 def any_in(dict namespace not None, tuple names not None):

@@ -1,0 +1,116 @@
+"""From core errors to the exceptions that the rest of the facade handles; the only place that knows both.
+
+The compatible gear meets the exceptions of ``http.client`` and ``socket``, and turns them into urllib3's. So that both
+gears end in the same exceptions by the same code, a core error first becomes what the standard library would have
+raised in its place: :func:`stdlib_error`.
+"""
+
+from __future__ import annotations
+
+import http.client
+from typing import TYPE_CHECKING, NoReturn
+
+from wirepool._core.errors import (
+    STATUS,
+    ConnectionLost,
+    CoreError,
+    ProtocolViolation,
+    RequestRefused,
+    WaitTimeout,
+)
+from wirepool._core.exchange import LIMITS as EXCHANGE_LIMITS
+from wirepool.exceptions import IncompleteRead, InvalidChunkLength, InvalidHeader, LocationParseError
+
+if TYPE_CHECKING:
+    from wirepool.response import HTTPResponse
+
+__all__ = [
+    "ConnectionLost",
+    "CoreError",
+    "ProtocolViolation",
+    "RequestRefused",
+    "WaitTimeout",
+    "is_lost_before_response",
+    "stdlib_error",
+    "translate_body_error",
+]
+
+_BAD_STATUS_LINE = STATUS["BAD_STATUS_LINE"]
+_CONFLICTING_LENGTH = STATUS["CONFLICTING_LENGTH"]
+_BAD_CHUNK_SIZE = STATUS["BAD_CHUNK_SIZE"]
+_LINE_TOO_LONG = STATUS["LINE_TOO_LONG"]
+_TOO_MANY_FIELDS = STATUS["TOO_MANY_FIELDS"]
+_TOO_MANY_INTERIM = STATUS["TOO_MANY_INTERIM"]
+_EOF_NO_RESPONSE = STATUS["EOF_NO_RESPONSE"]
+_EOF_IN_BODY = STATUS["EOF_IN_BODY"]
+_BAD_METHOD = STATUS["BAD_METHOD"]
+_BAD_TARGET = STATUS["BAD_TARGET"]
+_BAD_NAME = STATUS["BAD_NAME"]
+
+
+def stdlib_error(error: Exception, response: HTTPResponse | None = None) -> Exception:
+    """What ``http.client`` or ``socket`` would have raised for a core error; other exceptions are returned as is.
+
+    :param response: whose body was being read, for messages that say how much of it came.
+    """
+    if isinstance(error, WaitTimeout):
+        return TimeoutError("timed out")
+    if isinstance(error, ConnectionLost):
+        return _lost(error, response)
+    if isinstance(error, ProtocolViolation):
+        return _violation(error, response)
+    if isinstance(error, RequestRefused):
+        return _refused(error)
+    return error
+
+
+def _lost(error: ConnectionLost, response: HTTPResponse | None) -> Exception:
+    if error.status == _EOF_NO_RESPONSE:
+        return http.client.RemoteDisconnected("Remote end closed connection without response")
+    if error.status == _EOF_IN_BODY:
+        received, missing = response._progress() if response is not None else (0, None)
+        return IncompleteRead(received, missing)  # type: ignore[arg-type]
+    return http.client.RemoteDisconnected("Remote end closed connection within the response head")
+
+
+def _violation(error: ProtocolViolation, response: HTTPResponse | None) -> Exception:
+    status = error.status
+    if status == _BAD_STATUS_LINE:
+        return http.client.BadStatusLine(_first_line(error.detail))
+    if status == _CONFLICTING_LENGTH:
+        return InvalidHeader(str(error))
+    if status == _BAD_CHUNK_SIZE:
+        return InvalidChunkLength(response, _first_line(error.detail).encode("latin-1"))  # type: ignore[arg-type]
+    if status == _LINE_TOO_LONG:
+        return http.client.LineTooLong("header line")
+    if status == _TOO_MANY_FIELDS:
+        return http.client.HTTPException(f"got more than {http.client._MAXHEADERS} headers")  # type: ignore[attr-defined]
+    if status == _TOO_MANY_INTERIM:
+        return http.client.HTTPException(f"got more than {EXCHANGE_LIMITS['MAX_INTERIM']} interim responses")
+    return http.client.HTTPException(str(error))
+
+
+def _refused(error: RequestRefused) -> Exception:
+    if error.status == _BAD_METHOD:
+        return ValueError(f"Method cannot contain non-token characters {error.detail!r}")
+    if error.status == _BAD_TARGET:
+        return LocationParseError(str(error.detail))
+    if error.status == _BAD_NAME:
+        return ValueError(f"Invalid header name {error.detail!r}")
+    return ValueError(f"Invalid header value {error.detail!r}")
+
+
+def _first_line(detail: bytes | None) -> str:
+    return (detail or b"").split(b"\n", 1)[0].rstrip(b"\r").decode("latin-1")
+
+
+def is_lost_before_response(error: BaseException) -> bool:
+    """Whether the connection ended without a byte of response: on a reused one, the request may never have been seen."""
+    if isinstance(error, CoreError):
+        return error.status == _EOF_NO_RESPONSE
+    return isinstance(error, (ConnectionResetError, ConnectionAbortedError, BrokenPipeError))
+
+
+def translate_body_error(error: Exception, response: HTTPResponse) -> NoReturn:
+    """Raises the standard library's counterpart of an error met while reading a body."""
+    raise stdlib_error(error, response) from error

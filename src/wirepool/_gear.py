@@ -1,0 +1,149 @@
+"""The gate between the two gears.
+
+The fast gear (``_core.exchange``) serves a request only if nothing on the request's way was replaced: the classes are
+ours, and every method, module function and standard-library hook that the fast gear leaves out is the one it stands in
+for. Otherwise the compatible gear runs, in which each of these is really called. This module is the written list of
+those names; the comparison itself, nanoseconds when nothing changed, is ``_core.watch``.
+
+``WIREPOOL_GEAR=compatible`` in the environment forces the compatible gear for the whole process, for debugging.
+
+Threading: the watches may be shared; :func:`force` is for tests and is process-wide.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from wirepool._core.watch import Watch, any_in, static_lookup
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["conn_is_plain", "force", "is_genuine_socket", "watch_pool"]
+
+# Steps of a request that the fast gear does by itself. Replaced on the class or on an instance, they must be called.
+POOL_SEAMS = (
+    "_get_conn",
+    "_put_conn",
+    "_make_request",
+    "_validate_conn",
+    "_prepare_proxy",
+    "_get_timeout",
+    "_raise_timeout",
+)
+CONNECTION_SEAMS = (
+    "request",
+    "request_chunked",
+    "getresponse",
+    "putrequest",
+    "putheader",
+    "endheaders",
+    "send",
+    "_send_output",
+    "_send_request",
+    "_output",
+    "response_class",
+    "debuglevel",
+    "is_connected",
+    "auto_open",
+    "_http_vsn_str",
+)
+STDLIB_RESPONSE_SEAMS = ("begin", "read", "read1", "readinto", "close", "_read_status", "_close_conn", "isclosed")
+RESPONSE_SEAMS = ("__init__", "__new__")
+RETRY_SEAMS = ("is_retry", "from_int")
+
+# An entry like any other: when it is not None, the gate is shut.
+_switch: dict[str, str | None] = {"forced": None}
+if os.environ.get("WIREPOOL_GEAR", "") == "compatible":
+    _switch["forced"] = "compatible"
+
+
+def _originals(cls: type, names: tuple[str, ...]) -> list[tuple[type, str, object]]:
+    return [(cls, name, static_lookup(cls, name)) for name in names]
+
+
+# Taken at import: what was patched before wirepool was imported is part of the program, not of the original. The
+# standard library's own functions tell by their module whether they still are its own.
+def _stdlib_is_intact() -> bool:
+    for cls, names in (
+        (http.client.HTTPConnection, ("send", "endheaders", "getresponse", "putheader", "putrequest")),
+        (http.client.HTTPResponse, ("begin", "read", "close")),
+    ):
+        if any(getattr(static_lookup(cls, name), "__module__", None) != "http.client" for name in names):
+            return False
+    return True
+
+
+class _Lists:
+    """What is watched for every pool class; filled by :func:`declare` once the classes exist."""
+
+    attributes: list[tuple[type, str, object]] = []
+    entries: list[tuple[dict[str, Any], str, object]] = []
+    pool_originals: dict[str, object] = {}
+    watches: dict[type, Watch] = {}
+
+
+def declare(pool_class: type, connection_class: type, response_class: type, retry_class: type) -> None:
+    """Notes the originals; called once, by ``connectionpool``, whose globals are watched too."""
+    import sys
+
+    pool_globals = vars(sys.modules[pool_class.__module__])
+    _Lists.attributes = [
+        *_originals(connection_class, CONNECTION_SEAMS),
+        *_originals(http.client.HTTPResponse, STDLIB_RESPONSE_SEAMS),
+        *_originals(response_class, RESPONSE_SEAMS),
+        *_originals(retry_class, RETRY_SEAMS),
+    ]
+    _Lists.entries = [
+        (_switch, "forced", None),
+        (pool_globals, "is_connection_dropped", pool_globals["is_connection_dropped"]),
+        (vars(http.client), "HTTPResponse", http.client.HTTPResponse),
+        (vars(http.client), "parse_headers", http.client.parse_headers),
+    ]
+    _Lists.pool_originals = {name: static_lookup(pool_class, name) for name in POOL_SEAMS}
+    if not _stdlib_is_intact():
+        _switch["forced"] = "compatible"
+
+
+def watch_pool(pool_class: type) -> Watch:
+    """The watch of a pool class; calling it with a pool says whether that pool may use the fast gear now."""
+    watch = _Lists.watches.get(pool_class)
+    if watch is None:
+        own = [(pool_class, name, original) for name, original in _Lists.pool_originals.items()]
+        watch = _Lists.watches[pool_class] = Watch([*own, *_Lists.attributes], _Lists.entries, POOL_SEAMS)
+    return watch
+
+
+def is_genuine_socket(sock: object) -> bool:
+    """Whether ``sock`` is exactly the standard library's socket: then its descriptor may be used directly.
+
+    A subclass, gevent's or eventlet's class, a wrapper or a test double is not, nor is anything after
+    ``socket.socket`` itself was replaced.
+    """
+    kind = type(sock)
+    return (
+        kind is socket.socket
+        and kind.__module__ == "socket"
+        and len(kind.__mro__) == 3
+        and kind.__mro__[1].__module__ == "_socket"
+    )
+
+
+def conn_is_plain(conn: Any) -> bool:
+    """Whether nothing was replaced on this one connection."""
+    return not any_in(conn.__dict__, CONNECTION_SEAMS)
+
+
+@contextmanager
+def force(name: str | None) -> Iterator[None]:
+    """For tests: with ``"compatible"``, every pool uses the compatible gear; with None the gate decides."""
+    before = _switch["forced"]
+    _switch["forced"] = name
+    try:
+        yield
+    finally:
+        _switch["forced"] = before
