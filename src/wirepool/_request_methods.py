@@ -72,9 +72,9 @@ class RequestMethods:
         """
         method = method.upper()
         if fields is None and body is None and json is None and method in self._encode_url_methods:
-            encode_url = self.request_encode_url
+            step = self.request_encode_url
             # Nothing to encode, so the step can be left out - unless somebody put a step of their own in its place.
-            if type(encode_url) is MethodType and encode_url.__func__ is _REQUEST_ENCODE_URL:
+            if type(step) is MethodType and step.__func__ is _REQUEST_ENCODE_URL and step.__self__ is self:
                 if headers is None:
                     headers = self.headers
                 if urlopen_kw:
