@@ -29,7 +29,7 @@ else
 BIN := bin
 endif
 PY := $(VENV)/$(BIN)/python
-PIP := $(PY) -m pip --disable-pip-version-check -q
+PIP := $(PY) -m pip --disable-pip-version-check -qq
 # What the extension modules are made of.
 SOURCES := setup.py pyproject.toml $(wildcard ext/wirepool/*.pxd ext/wirepool/_core/*.p* ext/include/*.h)
 QUICK_TESTS := tests/unit tests/behaviour
@@ -90,9 +90,9 @@ define test_variant
 	@cp -R $(VARIANT_INPUT) build/$(1)/tree/
 	@find build/$(1)/tree -name '*.so' -delete
 	@$(PYTHON) -m venv build/$(1)/venv
-	@build/$(1)/venv/$(BIN)/python -m pip install -q --upgrade "pip>=25.1"
-	@build/$(1)/venv/$(BIN)/python -m pip install -q --group build --group test
-	@$(2) build/$(1)/venv/$(BIN)/python -m pip install -q --no-build-isolation build/$(1)/tree
+	@build/$(1)/venv/$(BIN)/python -m pip install -qq --upgrade "pip>=25.1"
+	@build/$(1)/venv/$(BIN)/python -m pip install -qq --group build --group test
+	@$(2) build/$(1)/venv/$(BIN)/python -m pip install -qq --no-build-isolation build/$(1)/tree
 	@echo "== $(1): testing"
 	@$(3) build/$(1)/venv/$(BIN)/python -m pytest $(QUICK_TESTS) -q $(PYTEST_ARGS)
 endef
@@ -117,8 +117,8 @@ dist: $(VENV)/.with-build nginx
 	@echo "== dist: testing the wheel"
 	@cp -R tests pyproject.toml build/dist-test/
 	@$(PYTHON) -m venv build/dist-test/venv
-	@cd build/dist-test && venv/$(BIN)/python -m pip install -q --upgrade "pip>=25.1"
-	@cd build/dist-test && venv/$(BIN)/python -m pip install -q --group test ../../dist/*.whl
+	@cd build/dist-test && venv/$(BIN)/python -m pip install -qq --upgrade "pip>=25.1"
+	@cd build/dist-test && venv/$(BIN)/python -m pip install -qq --group test ../../dist/*.whl
 	@cd build/dist-test && venv/$(BIN)/python -c 'import wirepool; assert "site-packages" in wirepool.__file__, wirepool.__file__'
 	@cd build/dist-test && venv/$(BIN)/python -m pytest $(QUICK_TESTS) -q $(PYTEST_ARGS)
 	@ls -l dist

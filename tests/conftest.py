@@ -6,6 +6,7 @@ import contextlib
 import gc
 import ipaddress
 import os
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -31,6 +32,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 # --- servers ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["127.0.0.1", "::1"])
+def loopback(request: pytest.FixtureRequest) -> str:
+    """Runs the test once on each loopback address, where the machine has both; containers often lack the second."""
+    host: str = request.param
+    try:
+        socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except OSError as error:
+        pytest.skip(f"no loopback address {host} here: {error}")
+    return host
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ Every wait of a server thread also watches for the end of the test, so leaving t
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import selectors
 import socket
@@ -52,8 +53,16 @@ class Stopped(Exception):
     """The test is over: raised in a server thread that waits."""
 
 
+class Step(abc.ABC):
+    """One thing that a server does on a connection."""
+
+    @abc.abstractmethod
+    def play(self, conn: Connection) -> None:
+        """Does it."""
+
+
 @dataclass(frozen=True)
-class Recv:
+class Recv(Step):
     """Read one whole request, body included, and record it."""
 
     def play(self, conn: Connection) -> None:
@@ -61,7 +70,7 @@ class Recv:
 
 
 @dataclass(frozen=True)
-class RecvHead:
+class RecvHead(Step):
     """Read and record a request's head only, for ``Expect: 100-continue`` and early answers."""
 
     def play(self, conn: Connection) -> None:
@@ -69,7 +78,7 @@ class RecvHead:
 
 
 @dataclass(frozen=True)
-class RecvBody:
+class RecvBody(Step):
     """Read the body that the last head announced and add it to that request's record."""
 
     def play(self, conn: Connection) -> None:
@@ -77,7 +86,7 @@ class RecvBody:
 
 
 @dataclass(frozen=True)
-class Send:
+class Send(Step):
     """Send these bytes."""
 
     data: bytes
@@ -87,7 +96,7 @@ class Send:
 
 
 @dataclass(frozen=True)
-class Pause:
+class Pause(Step):
     """Do nothing for that long."""
 
     seconds: float
@@ -97,7 +106,7 @@ class Pause:
 
 
 @dataclass(frozen=True)
-class Close:
+class Close(Step):
     """Close in the ordinary way (FIN). A script that ends closes by itself."""
 
     def play(self, conn: Connection) -> None:
@@ -105,7 +114,7 @@ class Close:
 
 
 @dataclass(frozen=True)
-class Reset:
+class Reset(Step):
     """Close with a RST, throwing away what is unsent."""
 
     def play(self, conn: Connection) -> None:
@@ -113,7 +122,7 @@ class Reset:
 
 
 @dataclass(frozen=True)
-class HalfClose:
+class HalfClose(Step):
     """Send FIN but go on reading."""
 
     def play(self, conn: Connection) -> None:
@@ -121,14 +130,13 @@ class HalfClose:
 
 
 @dataclass(frozen=True)
-class Hold:
+class Hold(Step):
     """Keep the connection open, reading nothing, until the test ends."""
 
     def play(self, conn: Connection) -> None:
         conn.hold()
 
 
-Step = Recv | RecvHead | RecvBody | Send | Pause | Close | Reset | HalfClose | Hold
 Script = Sequence[Step] | Callable[["Connection"], None]
 
 
