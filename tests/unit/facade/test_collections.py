@@ -466,7 +466,7 @@ def test_equal(headers: HTTPHeaderDict, other: object) -> None:
 )
 def test_unequal(headers: HTTPHeaderDict, other: object) -> None:
     assert headers != other
-    assert not headers == other
+    assert (headers == other) is False
 
 
 def test_unhashable(headers: HTTPHeaderDict) -> None:
@@ -575,7 +575,12 @@ def test_an_overridden_read_is_used_by_get_and_copies() -> None:
 
 def test_subclasses_keep_their_class() -> None:
     headers = Loud(a="x")
-    for twin in (headers.copy(), copy.copy(headers), Loud._from_pairs([("a", "x")]), pickle.loads(pickle.dumps(headers))):
+    for twin in (
+        headers.copy(),
+        copy.copy(headers),
+        Loud._from_pairs([("a", "x")]),
+        pickle.loads(pickle.dumps(headers)),
+    ):
         assert type(twin) is Loud
 
 

@@ -196,7 +196,9 @@ def test_headers_are_rendered_in_order_and_without_the_empty_ones() -> None:
     )
 
 
-@pytest.mark.parametrize("headers", [{"X": "a\nb"}, {"X": "a\r\nB: c"}, {"X\r": "a"}, {"Content-Type": "x/y\r\n\r\ndata"}])
+@pytest.mark.parametrize(
+    "headers", [{"X": "a\nb"}, {"X": "a\r\nB: c"}, {"X\r": "a"}, {"Content-Type": "x/y\r\n\r\ndata"}]
+)
 def test_line_breaks_do_not_get_into_headers(headers: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="line break"):
         RequestField("n", "d", headers=headers).render_headers()

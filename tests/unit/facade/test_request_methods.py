@@ -56,7 +56,7 @@ def test_options_are_passed_on(http: Any) -> None:
 @pytest.mark.parametrize("headers", [{}, {"X": "2"}, HTTPHeaderDict(X="2")])
 @pytest.mark.parametrize("options", [{}, {"redirect": False}])
 def test_headers_replace_those_of_the_pool(http: Any, headers: Any, options: dict[str, Any]) -> None:
-    args, kw = http.request("GET", "/", headers=headers, **options)
+    kw = http.request("GET", "/", headers=headers, **options)[1]
     assert kw["headers"] is headers
     assert kw == {"headers": headers, **options}
 
@@ -120,7 +120,7 @@ def test_a_form_may_be_urlencoded(http: Any) -> None:
 @pytest.mark.parametrize("multipart", [True, False])
 def test_a_content_type_of_ones_own_stays(http: Any, name: str, multipart: bool) -> None:
     headers = {name: "mine"}
-    args, kw = http.request("POST", "/", fields={"a": "b"}, headers=headers, encode_multipart=multipart)
+    kw = http.request("POST", "/", fields={"a": "b"}, headers=headers, encode_multipart=multipart)[1]
     assert dict(kw["headers"]) == {name: "mine"}
     assert headers == {name: "mine"}
 
