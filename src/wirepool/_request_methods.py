@@ -12,10 +12,9 @@ from wirepool.filepost import encode_multipart_formdata
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from wirepool.response import BaseHTTPResponse
-
     from wirepool._base_connection import _TYPE_BODY
     from wirepool.filepost import _TYPE_FIELDS
+    from wirepool.response import BaseHTTPResponse
 
     _TYPE_ENCODE_URL_FIELDS = Sequence[tuple[str, str | bytes]] | Mapping[str, str | bytes]
 
