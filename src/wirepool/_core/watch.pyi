@@ -1,0 +1,29 @@
+"""Was anything that we rely on replaced?"""
+
+from collections.abc import Iterable
+from typing import Any, Self, final
+
+def static_lookup(cls: type, name: str) -> Any:
+    """What stands under ``name`` in the MRO of ``cls``, as it stands there; None when nothing does."""
+
+def any_in(namespace: dict[str, Any], names: tuple[str, ...]) -> bool:
+    """Whether one of ``names`` is a key of ``namespace``."""
+
+@final
+class Watch:
+    """``attributes``: (class, name, expected) triples; ``entries``: (dict, key, expected) triples.
+
+    ``shadows``: names that must not be attributes of an object itself, for calling the watch with that object.
+    """
+
+    def __new__(
+        cls,
+        attributes: Iterable[tuple[type, str, object]],
+        entries: Iterable[tuple[dict[Any, Any], object, object]] = (),
+        shadows: Iterable[str] = (),
+    ) -> Self: ...
+    def __bool__(self) -> bool:
+        """Whether everything is still what it was."""
+
+    def __call__(self, obj: object) -> bool:
+        """Whether everything is still what it was, and none of ``shadows`` is an attribute of ``obj`` itself."""
