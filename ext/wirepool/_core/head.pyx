@@ -19,7 +19,6 @@ from wirepool._core.bytes_ cimport (
     WP_TCHAR,
     WP_VALUE,
     find_lf,
-    is_space,
     same_lower,
     span,
     trimmed,
@@ -126,9 +125,10 @@ cdef wp_status _parse_status_line(const char *p, size_t end, HeadInfo *out) noex
     if i < end and not _blank(p[i]):
         return WP_BAD_STATUS_LINE
     out.reason = trimmed(p, i, end)
-    for i in range(out.reason.start, out.reason.start + out.reason.len):
+    while i < end:
         if not wp_class[<unsigned char>p[i]] & WP_VALUE:
             return WP_BAD_STATUS_LINE
+        i += 1
     return WP_OK
 
 
