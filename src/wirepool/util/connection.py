@@ -7,6 +7,7 @@ are needed. Replacing them is the usual way to pin addresses or to force IPv4.
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from wirepool.exceptions import LocationParseError
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HAS_IPV6", "LocationParseError", "allowed_gai_family", "create_connection", "is_connection_dropped"]
 
-_TYPE_SOCKET_OPTIONS = list[tuple[int, int, int | bytes]]
+_TYPE_SOCKET_OPTIONS = Sequence[tuple[int, int, int | bytes]]
 
 _MAX_LABEL = 63  # RFC 1035 section 2.3.4
 

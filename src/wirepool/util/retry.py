@@ -348,7 +348,7 @@ class Retry:
             return _Outcome(None, ResponseError.GENERIC_ERROR)
         location = response.get_redirect_location()
         if location:
-            return _Outcome("redirect", "too many redirects", response.status, location)
+            return _Outcome("redirect", "too many redirects", response.status, str(location))
         if not response.status:
             return _Outcome(None, ResponseError.GENERIC_ERROR)
         cause = ResponseError.SPECIFIC_ERROR.format(status_code=response.status)
