@@ -1,0 +1,26 @@
+"""requests: one Session for all threads, with room for a connection each."""
+
+from __future__ import annotations
+
+import requests
+from requests.adapters import HTTPAdapter
+from target import Target
+
+label = "requests Session"
+version = requests.__version__
+takes = "url"
+shareable = True
+
+
+def open(target: Target, threads: int) -> requests.Session:
+    session = requests.Session()
+    session.mount("http://", HTTPAdapter(pool_maxsize=threads))
+    return session
+
+
+def request(client: requests.Session, url: str) -> bytes:
+    return client.get(url).content
+
+
+def close(client: requests.Session) -> None:
+    client.close()

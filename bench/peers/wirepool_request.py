@@ -1,0 +1,23 @@
+"""wirepool, the manager of many origins: ``PoolManager.request``."""
+
+from __future__ import annotations
+
+import wirepool
+from target import Target
+
+label = "wirepool request"
+version = wirepool.__version__
+takes = "url"
+shareable = True
+
+
+def open(target: Target, threads: int) -> wirepool.PoolManager:
+    return wirepool.PoolManager(maxsize=threads)
+
+
+def request(client: wirepool.PoolManager, url: str) -> bytes:
+    return client.request("GET", url).data
+
+
+def close(client: wirepool.PoolManager) -> None:
+    client.clear()

@@ -1,0 +1,23 @@
+"""wirepool, the pool of one origin: ``HTTPConnectionPool.urlopen``."""
+
+from __future__ import annotations
+
+import wirepool
+from target import Target
+
+label = "wirepool urlopen"
+version = wirepool.__version__
+takes = "path"
+shareable = True
+
+
+def open(target: Target, threads: int) -> wirepool.HTTPConnectionPool:
+    return wirepool.HTTPConnectionPool(target.host, target.port, maxsize=threads)
+
+
+def request(client: wirepool.HTTPConnectionPool, path: str) -> bytes:
+    return client.urlopen("GET", path).data
+
+
+def close(client: wirepool.HTTPConnectionPool) -> None:
+    client.close()
