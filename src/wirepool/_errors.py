@@ -22,6 +22,7 @@ from wirepool._core.exchange import LIMITS as EXCHANGE_LIMITS
 from wirepool.exceptions import IncompleteRead, InvalidChunkLength, InvalidHeader, LocationParseError
 
 if TYPE_CHECKING:
+    from wirepool._core.exchange import Exchange
     from wirepool.response import HTTPResponse
 
 __all__ = [
@@ -48,39 +49,40 @@ _BAD_TARGET = STATUS["BAD_TARGET"]
 _BAD_NAME = STATUS["BAD_NAME"]
 
 
-def stdlib_error(error: Exception, response: HTTPResponse | None = None) -> Exception:
+def stdlib_error(error: Exception, exchange: Exchange | None = None) -> Exception:
     """What ``http.client`` or ``socket`` would have raised for a core error; other exceptions are returned as is.
 
-    :param response: whose body was being read, for messages that say how much of it came.
+    :param exchange: where the error came from, for messages that say how much of a body was received.
     """
     if isinstance(error, WaitTimeout):
         return TimeoutError("timed out")
     if isinstance(error, ConnectionLost):
-        return _lost(error, response)
+        return _lost(error, exchange)
     if isinstance(error, ProtocolViolation):
-        return _violation(error, response)
+        return _violation(error, exchange)
     if isinstance(error, RequestRefused):
         return _refused(error)
     return error
 
 
-def _lost(error: ConnectionLost, response: HTTPResponse | None) -> Exception:
+def _lost(error: ConnectionLost, exchange: Exchange | None) -> Exception:
     if error.status == _EOF_NO_RESPONSE:
         return http.client.RemoteDisconnected("Remote end closed connection without response")
     if error.status == _EOF_IN_BODY:
-        received, missing = response._progress() if response is not None else (0, None)
-        return IncompleteRead(received, missing)  # type: ignore[arg-type]
+        received = exchange.received if exchange is not None else 0
+        missing = exchange.remaining if exchange is not None else -1
+        return IncompleteRead(received, missing if missing >= 0 else None)  # type: ignore[arg-type]
     return http.client.RemoteDisconnected("Remote end closed connection within the response head")
 
 
-def _violation(error: ProtocolViolation, response: HTTPResponse | None) -> Exception:
+def _violation(error: ProtocolViolation, exchange: Exchange | None) -> Exception:
     status = error.status
     if status == _BAD_STATUS_LINE:
         return http.client.BadStatusLine(_first_line(error.detail))
     if status == _CONFLICTING_LENGTH:
         return InvalidHeader(str(error))
     if status == _BAD_CHUNK_SIZE:
-        return InvalidChunkLength(response, _first_line(error.detail).encode("latin-1"))  # type: ignore[arg-type]
+        return InvalidChunkLength(_Tell(exchange), _first_line(error.detail).encode("latin-1"))  # type: ignore[arg-type]
     if status == _LINE_TOO_LONG:
         return http.client.LineTooLong("header line")
     if status == _TOO_MANY_FIELDS:
@@ -88,6 +90,18 @@ def _violation(error: ProtocolViolation, response: HTTPResponse | None) -> Excep
     if status == _TOO_MANY_INTERIM:
         return http.client.HTTPException(f"got more than {EXCHANGE_LIMITS['MAX_INTERIM']} interim responses")
     return http.client.HTTPException(str(error))
+
+
+class _Tell:
+    """What InvalidChunkLength asks of a response: how much of it was read."""
+
+    def __init__(self, exchange: Exchange | None) -> None:
+        self._received = exchange.received if exchange is not None else 0
+
+    length_remaining = None
+
+    def tell(self) -> int:
+        return self._received
 
 
 def _refused(error: RequestRefused) -> Exception:
@@ -112,5 +126,5 @@ def is_lost_before_response(error: BaseException) -> bool:
 
 
 def translate_body_error(error: Exception, response: HTTPResponse) -> NoReturn:
-    """Raises the standard library's counterpart of an error met while reading a body."""
-    raise stdlib_error(error, response) from error
+    """Raises what an error means that the exchange of ``response`` met while reading its body."""
+    response._raise_meaning(stdlib_error(error, response._x))  # type: ignore[arg-type]

@@ -85,6 +85,7 @@ class _Lists:
     entries: list[tuple[dict[str, Any], str, object]] = []
     pool_originals: dict[str, object] = {}
     watches: dict[type, Watch] = {}
+    others: dict[type, dict[str, object]] = {}
 
 
 def declare(pool_class: type, connection_class: type, response_class: type, retry_class: type) -> None:
@@ -116,6 +117,16 @@ def watch_pool(pool_class: type) -> Watch:
         own = [(pool_class, name, original) for name, original in _Lists.pool_originals.items()]
         watch = _Lists.watches[pool_class] = Watch([*own, *_Lists.attributes], _Lists.entries, POOL_SEAMS)
     return watch
+
+
+def note_originals(cls: type, names: tuple[str, ...]) -> None:
+    """Takes note of methods as they were when their class was made, for :func:`watch_methods`."""
+    _Lists.others[cls] = {name: static_lookup(cls, name) for name in names}
+
+
+def watch_methods(cls: type, base: type, names: tuple[str, ...]) -> Watch:
+    """Whether ``cls`` and an object of it use the methods of ``base`` as they were; called with the object."""
+    return Watch([(cls, name, _Lists.others[base][name]) for name in names], (), names)
 
 
 def is_genuine_socket(sock: object) -> bool:

@@ -40,6 +40,7 @@ cdef enum exchange_flags:
     FLAG_LOCATION = 8
     FLAG_RETRY_AFTER = 16
     FLAG_SKIPPED_LINE = 32       # a line of the head was no field
+    FLAG_BOTH_LENGTHS = 128      # Content-Length beside chunked
     FLAG_TRAILERS = 64           # the body ended with trailer fields: ask before the next request
 
 
@@ -47,6 +48,7 @@ cdef enum exchange_flags:
 cdef class Exchange:
     cdef intptr_t fd             # -1: through `transport`
     cdef readonly object transport
+    cdef object skip             # a header value that means: leave this automatic field out
     cdef bytes host_line         # b"Host: example.org\r\n"
     cdef bytes agent_line        # b"User-Agent: ...\r\n", or b""
     cdef Buffer tx
@@ -55,6 +57,7 @@ cdef class Exchange:
     cdef HeadInfo info
     cdef ChunkState chunk
     cdef exchange_phase phase
+    cdef exchange_phase failed_in           # the phase before PHASE_BROKEN
     cdef wp_framing framing
     cdef int64_t left            # WP_LENGTH: octets still to come
     cdef uint64_t n_received     # octets of the body given out
@@ -66,6 +69,7 @@ cdef class Exchange:
     cdef bint send_chunked
     cdef bint in_trailer
     cdef bint eof
+    cdef bint unwanted           # abandoned while a thread was inside
     cdef readonly bint reusable
     cdef readonly bytes trailer_section     # raw, or None
     cdef double read_timeout     # seconds for each wait, negative: for ever
@@ -113,4 +117,5 @@ cdef class Exchange:
     cdef tuple _result(self, bint preload)
     cdef bytes _read(self, int64_t amount, take_mode mode)
     cdef bytes _read_buffered(self)
+    cdef tuple _detach(self)
     cdef bytes _eaten_size_line(self)

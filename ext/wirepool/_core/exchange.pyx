@@ -22,7 +22,6 @@ from wirepool._core.chunked cimport (
     CHUNK_DATA_LF,
     CHUNK_EXTENSION,
     CHUNK_PADDING,
-    CHUNK_SIZE,
     CHUNK_SIZE_FIRST,
     CHUNK_SIZE_LF,
     CHUNK_TRAILER,
@@ -66,6 +65,7 @@ from wirepool._core.platform cimport (
 )
 from wirepool._core.sockio cimport deadline_after, sock_recv, sock_send
 from wirepool._core.status cimport (
+    WP_BAD_VALUE,
     WP_EOF_IN_BODY,
     WP_EOF_IN_HEAD,
     WP_EOF_NO_RESPONSE,
@@ -115,22 +115,28 @@ LOCATION = FLAG_LOCATION
 RETRY_AFTER = FLAG_RETRY_AFTER
 SKIPPED_LINE = FLAG_SKIPPED_LINE
 TRAILERS = FLAG_TRAILERS
+BOTH_LENGTHS = FLAG_BOTH_LENGTHS
 
 
 @cython.final
 cdef class Exchange:
-    """`transport`: a descriptor (int), or an object with sendall(bytes) and recv_into(buffer).
+    """`transport`: a descriptor (int), a socket of the standard library whose descriptor may be used directly (a
+    reference is kept), or, with `through_object`, anything with sendall(bytes) and recv_into(buffer).
 
-    `host`: the value of the Host field, sent unless the request's headers have one; `agent`: of User-Agent.
+    `host`: the value of the Host field, sent unless the request's headers have one; `agent`: of User-Agent. `skip`: a
+    value that stands for "leave this automatic field out" in headers.
     """
 
-    def __cinit__(self, transport, host, agent=None):
+    def __cinit__(self, transport, host, agent=None, skip=None, bint through_object=False):
         self.fd = -1
         self.transport = None
         if isinstance(transport, int):
             self.fd = transport
         else:
             self.transport = transport
+            if not through_object and hasattr(transport, "fileno"):
+                self.fd = transport.fileno()
+        self.skip = skip
         self.tx = Buffer.__new__(Buffer)
         self.rx = Buffer.__new__(Buffer)
         put_field(self.tx, "Host", host)
@@ -191,6 +197,10 @@ cdef class Exchange:
             put_bytes(tx, self.agent_line)
         if items is not None:
             for name, value in items:
+                if self.skip is not None and type(value) is str and value == self.skip:
+                    if not own_field(name) & (WP_OWN_HOST | WP_OWN_ACCEPT_ENCODING | WP_OWN_USER_AGENT):
+                        raise_status(WP_BAD_VALUE, value)
+                    continue
                 put_field(tx, name, value)
         put_bytes(tx, b"\r\n")
         return 0
@@ -214,7 +224,9 @@ cdef class Exchange:
         self.sent = 0
         self.wait_until = 0
         self.max_fields = <uint32_t>max(0, min(max_fields, 1000000))
-        self.head_request = (type(method) is str and method == "HEAD") or (type(method) is bytes and method == b"HEAD")
+        self.head_request = (isinstance(method, str) and method == "HEAD") or (
+            isinstance(method, bytes) and method == b"HEAD"
+        )
         return 0
 
     cdef wp_status _send(self, const char *body, size_t body_len, int64_t deadline_ns) noexcept nogil:
@@ -266,6 +278,7 @@ cdef class Exchange:
 
     cdef int _send_object(self, const char *body, size_t body_len) except -1:
         cdef object head = bytes(self.tx)
+        cdef object view
         if self.send_failed:
             return 0
         try:
@@ -273,7 +286,12 @@ cdef class Exchange:
                 self.transport.sendall(head + body[:body_len])
             else:
                 self.transport.sendall(head)
-                self.transport.sendall(PyMemoryView_FromMemory(<char *>body, <Py_ssize_t>body_len, PyBUF_READ))
+                view = PyMemoryView_FromMemory(<char *>body, <Py_ssize_t>body_len, PyBUF_READ)
+                try:
+                    self.transport.sendall(view)
+                finally:
+                    # The memory is the caller's: who kept the view must not read it later.
+                    view.release()
         except (BrokenPipeError, ConnectionResetError, ConnectionAbortedError):
             self.send_failed = True
         except OSError as error:
@@ -289,6 +307,8 @@ cdef class Exchange:
     # ------------------------------------------------------------ errors
 
     cdef void _break(self) noexcept:
+        if self.phase != PHASE_BROKEN:
+            self.failed_in = self.phase
         self.phase = PHASE_BROKEN
         self.reusable = False
         self.tx.free()
@@ -348,6 +368,7 @@ cdef class Exchange:
         self.reusable = (
             self.info.keep_alive and not self.info.doubtful and not self.send_failed and not self.eof
             and self.framing != WP_UNTIL_CLOSE and self.info.status != 101 and self.rx.size() == 0
+            and not self.unwanted
         )
         self.rx.free()
 
@@ -467,7 +488,6 @@ cdef class Exchange:
         """When the last chunk is already buffered, ends the message now, so that the connection is free at once."""
         cdef size_t eaten = 0
         cdef ChunkState ahead
-        cdef size_t length = 0
         cdef wp_status status
         if self.phase != PHASE_BODY or self.framing != WP_CHUNKED or self.rx.size() == 0:
             return
@@ -508,8 +528,12 @@ cdef class Exchange:
     cdef int _receive_object(self) except -1:
         """From the transport object; its exceptions pass through and break the exchange."""
         cdef object view = PyMemoryView_FromMemory(self.into, <Py_ssize_t>self.into_len, PyBUF_WRITE)
+        cdef Py_ssize_t n
         try:
-            self.into_len = self.transport.recv_into(view)
+            n = self.transport.recv_into(view)
+            if n < 0 or <size_t>n > self.into_len:
+                raise ValueError("recv_into() says it received more than there was room for")
+            self.into_len = <size_t>n
         except BaseException:
             self._break()
             raise
@@ -602,6 +626,8 @@ cdef class Exchange:
             flags |= FLAG_RETRY_AFTER
         if self.info.skipped:
             flags |= FLAG_SKIPPED_LINE
+        if self.info.chunked and self.info.content_length >= 0:
+            flags |= FLAG_BOTH_LENGTHS
         if self.tx.size():
             flags |= FLAG_TRAILERS
         return (self.info.status, self.info.version, reason, head, body, flags)
@@ -810,7 +836,7 @@ cdef class Exchange:
         try:
             PyObject_GetBuffer(buf, &view, PyBUF_WRITABLE)
             try:
-                if self.phase == PHASE_BROKEN:
+                if self.phase != PHASE_BODY and self.phase != PHASE_IDLE:
                     raise_status(WP_EOF_IN_BODY)
                 if view.len and self.phase == PHASE_BODY:
                     self._get_body(<char *>view.buf, <size_t>view.len, TAKE_ONCE, &got)
@@ -821,9 +847,17 @@ cdef class Exchange:
             wp_flag_drop(&self.inside)
 
     def abandon(self):
-        """Nobody wants the rest: the connection must be closed. Does nothing when the response is complete."""
+        """Nobody wants the rest: the connection must be closed. Does nothing when the response is complete.
+
+        While a thread is inside, that one goes on (shut the descriptor down to end it); the connection is not reused.
+        """
+        if not wp_flag_take(&self.inside):
+            # The buffers are in use. A finalizer or a signal handler may come here at any time, so this does not raise.
+            self.unwanted = True
+            return
         if self.phase != PHASE_IDLE:
             self._break()
+        wp_flag_drop(&self.inside)
 
     def detach(self):
         """(buffered octets, framing, octets left, chunk_left): for a reader that goes on with the standard library.
@@ -831,6 +865,13 @@ cdef class Exchange:
         `chunk_left` is what http.client keeps under that name; octets of chunk framing that were already eaten are
         given back in front of the buffered ones. The exchange is broken afterwards.
         """
+        self.enter()
+        try:
+            return self._detach()
+        finally:
+            wp_flag_drop(&self.inside)
+
+    cdef tuple _detach(self):
         cdef bytes rest = bytes(self.rx)
         cdef object chunk_left = None
         cdef int64_t left = self.left if self.framing == WP_LENGTH else -1
@@ -860,9 +901,21 @@ cdef class Exchange:
         return size + b" " if self.chunk.state == CHUNK_PADDING else size
 
     @property
+    def failed_while(self):
+        """Where the error came that broke the exchange: "sending", "head", "body", or "" when none did."""
+        if self.phase != PHASE_BROKEN:
+            return ""
+        return ("", "sending", "head", "body", "")[<int>self.failed_in]
+
+    @property
     def idle(self):
         """Whether a request may be started."""
         return self.phase == PHASE_IDLE and self.reusable
+
+    @property
+    def alive(self):
+        """Whether the idle connection has nothing to say; always true of a transport object."""
+        return self.fd < 0 or idle_alive(self.fd)
 
     @property
     def complete(self):
@@ -889,9 +942,11 @@ cdef class Exchange:
     @property
     def trailers(self):
         """The trailer fields as (name, value) pairs; None before the end and when there were none."""
+        self.enter()
         if self.trailer_section is None and self.phase == PHASE_IDLE and self.tx.size():
             self.trailer_section = bytes(self.tx)
             self.tx.free()
+        wp_flag_drop(&self.inside)
         if self.trailer_section is None:
             return None
         return fields_of(<const char *>self.trailer_section, <size_t>len(self.trailer_section), False)

@@ -38,7 +38,7 @@ cdef object _view(object text, View *out):
         text = (<str>text).encode("latin-1")
     elif type(text) is not bytes:
         if isinstance(text, str):
-            text = str(text).encode("latin-1")
+            text = (<str>text).encode("latin-1")
         elif isinstance(text, int):
             text = str(text).encode("ascii")
         else:

@@ -1,0 +1,118 @@
+"""HTTP/1.1 client with urllib3's public API and its hot paths in C.
+
+    import wirepool
+
+    http = wirepool.PoolManager()
+    response = http.request("GET", "http://example.org/")
+    response.status, response.data
+"""
+
+from __future__ import annotations
+
+import logging
+from logging import NullHandler
+from typing import TYPE_CHECKING, Any
+
+from wirepool import _core as _core  # first: says what to do where it was not compiled
+from wirepool import exceptions as exceptions
+from wirepool._collections import HTTPHeaderDict
+from wirepool._version import __version__
+from wirepool.connectionpool import HTTPConnectionPool, connection_from_url
+from wirepool.filepost import encode_multipart_formdata
+from wirepool.poolmanager import PoolManager
+from wirepool.response import BaseHTTPResponse, HTTPResponse
+from wirepool.util.request import make_headers
+from wirepool.util.retry import Retry
+from wirepool.util.timeout import Timeout
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import TextIO
+
+    from wirepool._base_connection import _TYPE_BODY
+    from wirepool.filepost import _TYPE_FIELDS
+
+__author__ = "The wirepool authors"
+__license__ = "MIT"
+
+__all__ = (
+    "BaseHTTPResponse",
+    "HTTPConnectionPool",
+    "HTTPHeaderDict",
+    "HTTPResponse",
+    "PoolManager",
+    "Retry",
+    "Timeout",
+    "add_stderr_logger",
+    "connection_from_url",
+    "disable_warnings",
+    "encode_multipart_formdata",
+    "make_headers",
+    "request",
+)
+
+logging.getLogger(__name__).addHandler(NullHandler())
+
+
+def add_stderr_logger(level: int = logging.DEBUG) -> logging.StreamHandler[TextIO]:
+    """Log to stderr what this package has to say; returns the handler, for taking it away again."""
+    logger = logging.getLogger(__name__)
+    handler: logging.StreamHandler[TextIO] = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(level)
+    logger.debug("Added a stderr logging handler to logger: %s", __name__)
+    return handler
+
+
+def _set_warning_filters() -> None:
+    import warnings
+
+    warnings.simplefilter("always", exceptions.SecurityWarning, append=True)
+    warnings.simplefilter("default", exceptions.InsecurePlatformWarning, append=True)
+
+
+_set_warning_filters()
+
+
+def disable_warnings(category: type[Warning] = exceptions.HTTPWarning) -> None:
+    """Ignore this package's warnings, or those of one category."""
+    import warnings
+
+    warnings.simplefilter("ignore", category)
+
+
+_DEFAULT_POOL = PoolManager()
+
+
+def request(
+    method: str,
+    url: str,
+    *,
+    body: _TYPE_BODY | None = None,
+    fields: _TYPE_FIELDS | None = None,
+    headers: Mapping[str, str] | None = None,
+    preload_content: bool | None = True,
+    decode_content: bool | None = True,
+    redirect: bool | None = True,
+    retries: Retry | bool | int | None = None,
+    timeout: Timeout | float | int | None = 3,
+    json: Any | None = None,
+) -> BaseHTTPResponse:
+    """Make a request with a manager that the whole process shares; see :meth:`PoolManager.request`.
+
+    :param timeout: seconds for connecting and for each wait after it: 3 unless you say otherwise, unlike elsewhere.
+    """
+    return _DEFAULT_POOL.request(
+        method,
+        url,
+        body=body,
+        fields=fields,
+        headers=headers,
+        preload_content=preload_content,
+        decode_content=decode_content,
+        redirect=redirect,
+        retries=retries,
+        timeout=timeout,
+        json=json,
+    )

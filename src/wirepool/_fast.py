@@ -1,0 +1,277 @@
+"""One attempt at a request in the fast gear: checkout, exchange, response, checkin.
+
+The pool has asked the gate before. Mechanism is the core's; this module is the little policy between: which time-out
+applies, when to reconnect, what becomes of the connection. Every name looked up and every object made here is paid for
+on each request, so defaults cost nothing, and whatever is rare is a function of its own.
+
+A connection goes back only if its response is complete and nothing was in doubt (``REUSABLE``); otherwise it is closed
+and its slot goes back empty-handed.
+"""
+
+from __future__ import annotations
+
+import http.client
+import logging
+import queue as queue_module
+from socket import getdefaulttimeout
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from wirepool import _gear
+from wirepool._core.errors import CoreError, RequestRefused, WaitTimeout
+from wirepool._core.exchange import (
+    BOTH_LENGTHS,
+    COMPLETE,
+    CONTENT_ENCODING,
+    REUSABLE,
+    SKIPPED_LINE,
+    TRAILERS,
+)
+from wirepool._errors import is_lost_before_response, stdlib_error
+from wirepool.connection import HTTPConnection
+from wirepool.exceptions import ClosedPoolError, EmptyPoolError, ReadTimeoutError
+from wirepool.response import HTTPResponse, _warn_of_both_lengths
+from wirepool.util.request import _METHODS_NOT_EXPECTING_BODY, body_to_chunks
+from wirepool.util.timeout import _DEFAULT_TIMEOUT, Timeout
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from wirepool._core.exchange import Exchange
+    from wirepool._core.idle import IdleQueue
+    from wirepool.connectionpool import HTTPConnectionPool
+    from wirepool.util.retry import Retry
+
+log = logging.getLogger("wirepool.connectionpool")
+
+_new = HTTPResponse.__new__
+_DEBUG = logging.DEBUG
+_RARE = CONTENT_ENCODING | SKIPPED_LINE | TRAILERS | BOTH_LENGTHS
+_DONE = COMPLETE | REUSABLE
+
+
+def attempt(
+    pool: HTTPConnectionPool,
+    method: str,
+    target: str,
+    url: str,
+    body: Any,
+    headers: Mapping[str, str] | None,
+    chunked: bool,
+    retries: Retry,
+    timeout: Any,
+    pool_timeout: float | None,
+    preload: bool,
+    decode: bool,
+) -> HTTPResponse | None:
+    """The response to one request; None when the connection at hand needs the compatible gear (it went back)."""
+    queue: IdleQueue = pool.pool  # type: ignore[assignment]
+    limits = pool.timeout if timeout is _DEFAULT_TIMEOUT else timeout
+    clock = None
+    if type(limits) is Timeout and limits.total is None:
+        connect: Any = limits._connect
+        read: Any = limits._read
+        if connect is _DEFAULT_TIMEOUT:
+            connect = getdefaulttimeout()
+        if read is _DEFAULT_TIMEOUT:
+            read = getdefaulttimeout()
+    else:
+        clock = pool._get_timeout(timeout)
+        clock.start_connect()
+        connect = Timeout.resolve_default_timeout(clock.connect_timeout)
+        read = None
+
+    conn = _wait_for_slot(pool, queue, pool_timeout) if pool.block else queue.pop()
+    pool.num_requests += 1
+    exchange = None
+    reused = True
+    try:
+        if conn is None:
+            conn = pool._new_conn()
+        if type(conn) is not HTTPConnection or conn.proxy is not None:
+            queue.give(conn)
+            return None
+        if conn.sock is None:
+            reused = False
+            conn.timeout = connect
+            conn.connect()
+        exchange = conn._exchange
+        if (
+            exchange is None
+            or conn.sock is not conn._exchange_sock
+            or (conn._stdlib_used and not _is_idle(conn))
+            or not _gear.conn_is_plain(conn)
+        ):
+            queue.give(conn)
+            return None
+        if clock is not None:
+            read = _read_limit(pool, url, clock)
+        send_limit = -1.0 if connect is None else connect
+        read_limit = -1.0 if read is None else read
+        if body is None and not chunked:
+            payload = None if method in _METHODS_NOT_EXPECTING_BODY else _no_body(method)
+            result = exchange.request(
+                method, target, headers, payload, preload, send_limit, read_limit,
+                http.client._MAXHEADERS, reused,  # type: ignore[attr-defined]
+            )  # fmt: skip
+            if result is None:
+                reused = False
+                exchange = _reconnect(conn, connect)
+                result = exchange.request(
+                    method, target, headers, payload, preload, send_limit, read_limit,
+                    http.client._MAXHEADERS, False,  # type: ignore[attr-defined]
+                )  # fmt: skip
+        else:
+            if reused and not exchange.alive:
+                reused = False
+                exchange = _reconnect(conn, connect)
+            result = _with_body(
+                exchange, method, target, headers, body, chunked, preload, send_limit, read_limit, conn.blocksize
+            )
+    except BaseException as error:
+        _give_up(pool, queue, conn, exchange, error, reused, url, read)
+
+    response = _new(HTTPResponse)
+    response.status, response.version, response.reason, response._head, body, flags = result
+    response._request_url = url
+    response._request_method = method
+    response._pool = pool
+    if retries.history:
+        response.retries = retries
+    else:
+        response._retries = retries
+    if not decode:
+        response.decode_content = False
+
+    if flags & _RARE:
+        _rare(response, exchange, conn, flags)
+    else:
+        response._encoded = False
+    if preload:
+        response._body = body
+        if flags & REUSABLE == 0:
+            conn.close()
+        if not queue.give(conn):
+            pool._discard(conn)
+        if flags & CONTENT_ENCODING and decode:
+            response._read_data()
+    else:
+        response._x = exchange
+        response._connection = conn
+    if log.isEnabledFor(_DEBUG):
+        pool._log_exchange(method, url, response)
+    return response
+
+
+# ---------------------------------------------------------------- what is rare
+
+
+def _wait_for_slot(pool: HTTPConnectionPool, queue: IdleQueue, timeout: float | None) -> Any:
+    try:
+        return queue.get(True, timeout)
+    except queue_module.Empty:
+        if queue.closed:
+            raise ClosedPoolError(pool, "Pool is closed.") from None
+        raise EmptyPoolError(
+            pool, "Pool is empty and a new connection can't be opened due to blocking mode."
+        ) from None
+
+
+def _no_body(method: str) -> bytes | None:
+    return None if method.upper() in _METHODS_NOT_EXPECTING_BODY else b""
+
+
+def _is_idle(conn: HTTPConnection) -> bool:
+    """Whether the standard library's state machine waits for nothing, after it was used on this connection."""
+    pending = conn._HTTPConnection__response  # type: ignore[attr-defined]
+    state = conn._HTTPConnection__state  # type: ignore[attr-defined]
+    return state == "Idle" and (pending is None or pending.isclosed())
+
+
+def _read_limit(pool: HTTPConnectionPool, url: str, clock: Timeout) -> float | None:
+    limit = clock.read_timeout
+    if limit == 0:
+        raise ReadTimeoutError(pool, url, f"Read timed out. (read timeout={limit})")
+    return limit
+
+
+def _reconnect(conn: HTTPConnection, connect_timeout: float | None) -> Exchange:
+    log.debug("Resetting dropped connection: %s", conn.host)
+    conn.close()
+    conn.timeout = connect_timeout
+    conn.connect()
+    if conn._exchange is None:
+        # socket.socket was replaced since this connection was made.
+        raise ConnectionResetError("the connection was dropped while the socket class was being replaced")
+    return conn._exchange
+
+
+def _with_body(
+    exchange: Exchange,
+    method: str,
+    target: str,
+    headers: Mapping[str, str] | None,
+    body: Any,
+    chunked: bool,
+    preload: bool,
+    send_limit: float,
+    read_limit: float,
+    blocksize: int,
+) -> Any:
+    max_fields: int = http.client._MAXHEADERS  # type: ignore[attr-defined]
+    blocks, length = body_to_chunks(body, method=method, blocksize=blocksize)
+    if not chunked and length is not None and isinstance(blocks, tuple):
+        return exchange.request(
+            method, target, headers, blocks[0], preload, send_limit, read_limit, max_fields, False
+        )
+    exchange.begin(method, target, headers, -1, max_fields, False)
+    try:
+        for block in blocks or ():
+            if isinstance(block, str):
+                block = block.encode("utf-8")
+            if not exchange.send(block, send_limit):
+                break  # the peer has stopped reading; its answer is on the way
+        return exchange.finish(preload, send_limit, read_limit)
+    except BaseException:
+        exchange.abandon()
+        raise
+
+
+def _rare(response: HTTPResponse, exchange: Exchange, conn: HTTPConnection, flags: int) -> None:
+    if not flags & CONTENT_ENCODING:
+        response._encoded = False
+    if flags & TRAILERS:
+        response._trailer_fields = exchange.trailers
+    if flags & BOTH_LENGTHS:
+        _warn_of_both_lengths()
+    if flags & SKIPPED_LINE:
+        conn._warn_of_skipped_line(response._request_url or "")
+
+
+def _give_up(
+    pool: HTTPConnectionPool,
+    queue: IdleQueue,
+    conn: Any,
+    exchange: Exchange | None,
+    error: BaseException,
+    reused: bool,
+    url: str,
+    read_timeout: float | None,
+) -> NoReturn:
+    """Closes the connection, gives the slot back, and raises what the compatible gear would have raised."""
+    if isinstance(error, RequestRefused) and exchange is not None and exchange.idle:
+        queue.give(conn)  # nothing was sent
+        raise stdlib_error(error) from None
+    where = exchange.failed_while if exchange is not None else ""
+    if conn is not None:
+        conn.close()
+    queue.give(None)
+    found: BaseException = stdlib_error(error, exchange) if isinstance(error, CoreError) else error
+    if where == "body" and isinstance(found, Exception):
+        _new(HTTPResponse)._raise_meaning(found)
+    if where == "head" and isinstance(error, WaitTimeout):
+        raise ReadTimeoutError(pool, url, f"Read timed out. (read timeout={read_timeout})") from found
+    if reused and where and is_lost_before_response(error):
+        found.lost_on_reuse = True  # type: ignore[attr-defined]
+    if found is error:
+        raise error
+    raise found from error

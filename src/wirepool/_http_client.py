@@ -1,0 +1,201 @@
+"""The compatible gear's response: ``http.client.HTTPResponse`` whose bytes are judged by the core.
+
+The standard library does the receiving, so everything that programs patch or reach for (``fp``, ``begin``, ``read``,
+``_safe_read`` ...) is there and is used. What the bytes mean is decided by the same parsers as in the fast gear, so that
+both gears accept, refuse and limit the same: heads (RFC 9112 4, 5), interim responses (RFC 9110 15.2), body length
+(RFC 9112 6.3), chunk framing (RFC 9112 7.1), and whether bytes are left over at the end.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import socket
+from typing import TYPE_CHECKING, Any
+
+from wirepool._core import chunked as _chunked
+from wirepool._core.errors import CoreError
+from wirepool._core.exchange import LIMITS as _EXCHANGE_LIMITS
+from wirepool._core.head import LIMITS as _HEAD_LIMITS
+from wirepool._core.head import head_length, parse_fields, parse_head
+from wirepool._errors import stdlib_error
+from wirepool.exceptions import IncompleteRead
+
+if TYPE_CHECKING:
+    import weakref
+
+__all__ = ["Response", "message_from"]
+
+_MAX_LINE = _HEAD_LIMITS["MAX_LINE"]
+_MAX_CHUNK_LINE = _chunked.LIMITS["MAX_CHUNK_LINE"]
+_MAX_INTERIM = _EXCHANGE_LIMITS["MAX_INTERIM"]
+_MAX_TRAILER = _EXCHANGE_LIMITS["MAX_TRAILER"]
+_MAX_TRAILER_FIELDS = _EXCHANGE_LIMITS["MAX_TRAILER_FIELDS"]
+_BLANK = (b"\r\n", b"\n")
+
+
+def message_from(pairs: list[tuple[str, str]]) -> http.client.HTTPMessage:
+    """An ``HTTPMessage`` of the fields, without the e-mail parser and what it takes for a line end."""
+    message = http.client.HTTPMessage()
+    for name, value in pairs:
+        message.set_raw(name, value)
+    return message
+
+
+class Response(http.client.HTTPResponse):
+    """What ``HTTPConnection.response_class`` makes unless a program sets its own."""
+
+    # The connection to close if bytes turn out to be left over; a weak reference, so that no circle keeps both alive.
+    owner: weakref.ref[Any] | None = None
+    # The head as it came, for the shift between gears and for warnings.
+    head: bytes = b""
+    skipped_lines = False
+    trailer_pairs: list[tuple[str, str]] | None = None
+
+    # ------------------------------------------------------------ the head
+
+    def begin(self) -> None:
+        """Receives the head, skipping interim responses."""
+        if self.headers is not None:
+            return
+        for _ in range(_MAX_INTERIM + 1):
+            head = self._receive_head()
+            try:
+                facts = parse_head(head, self._method == "HEAD")  # type: ignore[attr-defined]
+            except CoreError as error:
+                self._close_conn()
+                raise stdlib_error(error) from None
+            if facts["status"] >= 200 or facts["status"] == 101:
+                self._take(head, facts)
+                return
+            if self.debuglevel > 0:
+                print("headers:", head)
+        self._close_conn()
+        raise http.client.HTTPException(f"got more than {_MAX_INTERIM} interim responses")
+
+    def _receive_head(self) -> bytes:
+        max_fields: int = http.client._MAXHEADERS  # type: ignore[attr-defined]
+        lines: list[bytes] = []
+        size = 0
+        while True:
+            line = self.fp.readline(_MAX_LINE + 1)
+            lines.append(line)
+            size += len(line)
+            if not line.endswith(b"\n"):
+                raise self._cut_head(b"".join(lines))
+            if len(lines) == 1 or size > _HEAD_LIMITS["MAX_HEAD"] or len(lines) > max_fields:
+                self._check_so_far(b"".join(lines), max_fields)
+            if line in _BLANK and len(lines) > 1:
+                return b"".join(lines)
+
+    def _check_so_far(self, data: bytes, max_fields: int) -> None:
+        try:
+            head_length(data, max_fields)
+        except CoreError as error:
+            self._close_conn()
+            raise stdlib_error(error) from None
+
+    def _cut_head(self, data: bytes) -> Exception:
+        """Why the last line has no end: it is too long, or the stream is over."""
+        try:
+            head_length(data, 1_000_000)
+        except CoreError as error:
+            return stdlib_error(error)
+        if not data:
+            return http.client.RemoteDisconnected("Remote end closed connection without response")
+        return http.client.RemoteDisconnected("Remote end closed connection within the response head")
+
+    def _take(self, head: bytes, facts: dict[str, Any]) -> None:
+        self.head = head
+        self.code = self.status = facts["status"]
+        self.reason = facts["reason"]
+        self.version = facts["version"]
+        self.headers = self.msg = message_from(parse_fields(head))
+        self.skipped_lines = facts["skipped"]
+        framing = facts["framing"]
+        self.chunked = framing == "chunked"
+        self.chunk_left = None
+        self.length = facts["length"] if framing in ("length", "none") else None
+        self.will_close = framing == "close" or not facts["keep_alive"] or facts["doubtful"]
+        if self.debuglevel > 0:
+            print("reply:", repr(head))
+
+    # ------------------------------------------------------------ chunks
+
+    def _get_chunk_left(self) -> int | None:
+        """Octets left of the current chunk, None at the end of the body."""
+        left: int | None = self.chunk_left
+        if left:
+            return left
+        if left == 0:
+            end = self._safe_read(2)  # type: ignore[attr-defined]
+            if end != b"\r\n":
+                self._close_conn()
+                raise http.client.HTTPException(f"a chunk that does not end where its size says: {end!r}")
+        left = self._next_chunk_size()
+        if left == 0:
+            self._receive_trailer()
+            self._close_conn()
+            left = None
+        self.chunk_left = left
+        return left
+
+    def _next_chunk_size(self) -> int:
+        line = self.fp.readline(_MAX_CHUNK_LINE + 1)
+        if not line.endswith(b"\n") and len(line) <= _MAX_CHUNK_LINE:
+            self._close_conn()
+            raise IncompleteRead(0, None)  # type: ignore[arg-type]
+        try:
+            return _chunked.parse_chunk_size(line)
+        except CoreError as error:
+            self._close_conn()
+            raise stdlib_error(error) from None
+
+    def _receive_trailer(self) -> None:
+        lines: list[bytes] = []
+        size = 0
+        while True:
+            line = self.fp.readline(_MAX_LINE + 1)
+            size += len(line)
+            if size > _MAX_TRAILER or len(lines) > _MAX_TRAILER_FIELDS:
+                self._close_conn()
+                raise http.client.HTTPException("a trailer section over the limit")
+            if not line:
+                self._condemn()
+                return
+            lines.append(line)
+            if line in _BLANK:
+                break
+        if len(lines) > 1:
+            try:
+                self.trailer_pairs = parse_fields(b"".join(lines), False)
+            except CoreError as error:
+                self._close_conn()
+                raise stdlib_error(error) from None
+
+    # ------------------------------------------------------------ the end
+
+    def _close_conn(self) -> None:
+        if self.fp is not None and self._has_left_over():
+            self._condemn()
+        super()._close_conn()  # type: ignore[misc]
+
+    def _has_left_over(self) -> bool:
+        """Whether bytes were received beyond the response; looks only at what is buffered.
+
+        A raw socket file that is told it timed out refuses to receive, so peek() can only show the buffer.
+        """
+        raw = getattr(self.fp, "raw", None)
+        if type(self.fp) is not io.BufferedReader or not isinstance(raw, socket.SocketIO):
+            return False
+        raw._timeout_occurred = True  # type: ignore[attr-defined]
+        try:
+            return bool(self.fp.peek(1))
+        except (OSError, ValueError):
+            return False
+
+    def _condemn(self) -> None:
+        """The connection must not serve another request."""
+        conn = self.owner() if self.owner is not None else None
+        if conn is not None:
+            conn.close()

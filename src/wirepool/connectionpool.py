@@ -1,0 +1,693 @@
+"""One origin: a pool of connections, and requests with retries and redirects over them.
+
+Retries and redirects are a loop in :meth:`HTTPConnectionPool.urlopen`. Each turn is one attempt, in the fast gear
+(``_fast.attempt``) if the gate allows it and otherwise in the compatible gear (:meth:`HTTPConnectionPool._attempt`),
+where every step is a method that can be replaced.
+
+Threading: shared. The queue of idle connections is the only thing threads compete for.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import queue
+import sys
+import weakref
+from socket import timeout as SocketTimeout
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+
+from wirepool import _fast, _gear
+from wirepool._base_connection import ProxyConfig as ProxyConfig
+from wirepool._collections import HTTPHeaderDict
+from wirepool._core.headers_out import is_plain_target
+from wirepool._core.idle import IdleQueue
+from wirepool._request_methods import RequestMethods
+from wirepool.connection import BrokenPipeError as BrokenPipeError
+from wirepool.connection import DummyConnection as DummyConnection
+from wirepool.connection import HTTPConnection, HTTPException
+from wirepool.connection import port_by_scheme as port_by_scheme
+from wirepool.exceptions import (
+    ClosedPoolError,
+    EmptyPoolError,
+    FullPoolError,
+    HostChangedError,
+    LocationValueError,
+    MaxRetryError,
+    ProtocolError,
+    ProxyError,
+    ReadTimeoutError,
+    SSLError,
+    TimeoutError,
+    UnrewindableBodyError,
+)
+from wirepool.response import BaseHTTPResponse, BaseSSLError, HTTPResponse
+from wirepool.util.connection import is_connection_dropped
+from wirepool.util.proxy import connection_requires_http_tunnel as connection_requires_http_tunnel
+from wirepool.util.request import _is_sent_once, rewind_body, set_file_position
+from wirepool.util.retry import Retry
+from wirepool.util.timeout import _DEFAULT_TIMEOUT, _TYPE_DEFAULT, Timeout
+from wirepool.util.url import Url, _encode_target, parse_url
+from wirepool.util.url import _normalize_host as normalize_host
+from wirepool.util.util import to_str
+
+try:
+    from wirepool.util.ssl_match_hostname import CertificateError
+except ImportError:  # a Python without ssl
+
+    class CertificateError(ValueError):  # type: ignore[no-redef]
+        """Stands in for the class of util.ssl_match_hostname; never raised."""
+
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+    from typing import Literal, Self
+
+    from wirepool._base_connection import _TYPE_BODY
+    from wirepool.util.timeout import _TYPE_TIMEOUT
+
+    _TYPE_TIMEOUT_OR_OBJECT = Timeout | _TYPE_TIMEOUT
+
+__all__ = ["ConnectionPool", "HTTPConnectionPool", "connection_from_url"]
+
+log = logging.getLogger(__name__)
+
+_blocking_errnos = {errno.EAGAIN, errno.EWOULDBLOCK}
+_DEFAULT_QUEUE_CLASS = queue.LifoQueue
+
+# RFC 9110 9.2.2: what may be sent again when nobody can tell whether it arrived.
+_IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
+
+
+class ConnectionPool:
+    """Base class of pools: an origin and its name.
+
+    :raises LocationValueError: there is no host.
+    """
+
+    scheme: str | None = None
+    QueueCls = queue.LifoQueue
+
+    def __init__(self, host: str, port: int | None = None) -> None:
+        if not host:
+            raise LocationValueError("No host specified.")
+        self.host = _normalize_host(host, scheme=self.scheme)
+        self.port = port
+        # With the brackets of an IPv6 address, as CONNECT wants it.
+        self._tunnel_host = _tunnel_host(host, self.scheme)
+
+    def __str__(self) -> str:
+        return f"{type(self).__name__}(host={self.host!r}, port={self.port!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> Literal[False]:
+        self.close()
+        return False
+
+    def close(self) -> None:
+        """Close all idle connections."""
+
+    def _new_pool_queue(self, maxsize: int) -> Any:
+        """The store of idle connections: our own unless ``QueueCls`` or ``queue.LifoQueue`` was replaced."""
+        cls = self.QueueCls
+        if cls is _DEFAULT_QUEUE_CLASS:
+            cls = queue.LifoQueue
+        return IdleQueue(maxsize) if cls is _DEFAULT_QUEUE_CLASS else cls(maxsize)
+
+
+class HTTPConnectionPool(ConnectionPool, RequestMethods):
+    """A thread-safe pool of connections to one host.
+
+    :param host: name or address.
+    :param port: 80 if not given.
+    :param timeout: default for requests: seconds (for connecting and for each wait after it), or a
+        :class:`~wirepool.Timeout`.
+    :param maxsize: how many connections are kept; 0 for any number.
+    :param block: never use more than ``maxsize`` connections: a thread that finds none waits, first come, first
+        served. If false, more are made when needed, and closed after use.
+    :param headers: header fields of requests that bring none.
+    :param retries: default for requests; None for ``Retry.DEFAULT``.
+    :param conn_kw: for connections: ``source_address``, ``socket_options``, ``blocksize``.
+
+    :ivar num_connections: how many connections were made.
+    :ivar num_requests: how many requests were sent, each attempt counted.
+    """
+
+    scheme = "http"
+    ConnectionCls: ClassVar[Any] = HTTPConnection
+
+    def __init__(
+        self,
+        host: str,
+        port: int | None = None,
+        timeout: _TYPE_TIMEOUT_OR_OBJECT | None = _DEFAULT_TIMEOUT,
+        maxsize: int = 1,
+        block: bool = False,
+        headers: Mapping[str, str] | None = None,
+        retries: Retry | bool | int | None = None,
+        _proxy: Url | None = None,
+        _proxy_headers: Mapping[str, str] | None = None,
+        _proxy_config: ProxyConfig | None = None,
+        **conn_kw: Any,
+    ) -> None:
+        ConnectionPool.__init__(self, host, port)
+        RequestMethods.__init__(self, headers)
+        self.timeout = timeout if isinstance(timeout, Timeout) else Timeout.from_float(timeout)
+        self.retries = Retry.DEFAULT if retries is None else retries
+        self.pool: Any = self._new_pool_queue(maxsize)
+        self.block = block
+        self.proxy = _proxy
+        self.proxy_headers = _proxy_headers or {}
+        self.proxy_config = _proxy_config
+        for _ in range(maxsize):
+            self.pool.put(None)
+        self.num_connections = 0
+        self.num_requests = 0
+        self.conn_kw = conn_kw
+        if self.proxy:
+            # Nagle's algorithm stays on towards a proxy, unless the user says otherwise.
+            self.conn_kw.setdefault("socket_options", [])
+            self.conn_kw["proxy"] = self.proxy
+            self.conn_kw["proxy_config"] = self.proxy_config
+        self._gate = _gear.watch_pool(type(self))
+        # Not a method of the pool: that would keep the pool alive.
+        weakref.finalize(self, _close_pool_connections, self.pool)
+
+    # ------------------------------------------------------------ connections
+
+    def _new_conn(self) -> Any:
+        """A fresh connection object, not yet connected."""
+        self.num_connections += 1
+        log.debug(
+            "Starting new HTTP connection (%d): %s:%s", self.num_connections, self.host, self.port or "80"
+        )
+        return self.ConnectionCls(
+            host=self.host, port=self.port, timeout=self.timeout.connect_timeout, **self.conn_kw
+        )
+
+    def _get_conn(self, timeout: float | None = None) -> Any:
+        """An idle connection, or a new one.
+
+        :param timeout: seconds to wait for one, if the pool blocks.
+        :raises ClosedPoolError: the pool is closed.
+        :raises EmptyPoolError: the pool blocks, and no connection came back in time.
+        """
+        conn = None
+        if self.pool is None:
+            raise ClosedPoolError(self, "Pool is closed.")
+        idle = self.pool
+        try:
+            conn = idle.get(block=self.block, timeout=timeout)
+        except AttributeError:  # closed in between
+            raise ClosedPoolError(self, "Pool is closed.") from None
+        except queue.Empty:
+            if getattr(idle, "closed", False):
+                raise ClosedPoolError(self, "Pool is closed.") from None
+            if self.block:
+                raise EmptyPoolError(
+                    self, "Pool is empty and a new connection can't be opened due to blocking mode."
+                ) from None
+        if conn is not None and is_connection_dropped(conn):
+            log.debug("Resetting dropped connection: %s", self.host)
+            conn.close()
+        return conn or self._new_conn()
+
+    def _put_conn(self, conn: Any) -> None:
+        """Take a connection back, or None for its slot. What finds no room is closed.
+
+        :raises FullPoolError: the pool blocks, and more came back than went out.
+        """
+        if self.pool is not None:
+            try:
+                self.pool.put(conn, block=False)
+                return
+            except AttributeError:  # closed in between
+                pass
+            except queue.Full:
+                if not getattr(self.pool, "closed", False):
+                    self._refuse(conn)
+                    return
+        if conn:
+            conn.close()
+
+    def _refuse(self, conn: Any) -> None:
+        if conn:
+            conn.close()
+        if self.block:
+            raise FullPoolError(self, "Pool reached maximum size and no more connections are allowed.")
+        self._warn_of_full_pool()
+
+    def _discard(self, conn: Any) -> None:
+        """Close a connection that found no room."""
+        conn.close()
+        if self.pool is not None:
+            self._warn_of_full_pool()
+
+    def _warn_of_full_pool(self) -> None:
+        log.warning(
+            "Connection pool is full, discarding connection: %s. Connection pool size: %s",
+            self.host,
+            self.pool.qsize(),
+        )
+
+    def _validate_conn(self, conn: Any) -> None:
+        """Called before a connection is used."""
+
+    def _prepare_proxy(self, conn: Any) -> None:
+        """Called before a connection through a proxy is used."""
+
+    def close(self) -> None:
+        """Close all idle connections and refuse requests. Those under way go on; their connections are closed after.
+
+        Threads that wait for a connection get :exc:`~wirepool.exceptions.ClosedPoolError`.
+        """
+        old, self.pool = self.pool, None
+        if old is not None:
+            _close_pool_connections(old)
+
+    def is_same_host(self, url: str) -> bool:
+        """Whether ``url`` is of this pool's origin; a path always is."""
+        if url.startswith("/"):
+            return True
+        scheme, _, host, port, *_ = parse_url(url)
+        scheme = scheme or "http"
+        if host is not None:
+            host = _normalize_host(host, scheme=scheme)
+        if self.port and not port:
+            port = port_by_scheme.get(scheme)
+        elif not self.port and port == port_by_scheme.get(scheme):
+            port = None
+        return (scheme, host, port) == (self.scheme, self.host, self.port)
+
+    # ------------------------------------------------------------ time-outs
+
+    def _get_timeout(self, timeout: _TYPE_TIMEOUT_OR_OBJECT) -> Timeout:
+        """A ``Timeout`` of its own for one attempt."""
+        if timeout is _DEFAULT_TIMEOUT:
+            return self.timeout.clone()
+        return timeout.clone() if isinstance(timeout, Timeout) else Timeout.from_float(timeout)
+
+    def _raise_timeout(
+        self,
+        err: BaseSSLError | OSError | SocketTimeout,
+        url: str,
+        timeout_value: _TYPE_TIMEOUT_OR_OBJECT | None,
+    ) -> None:
+        """Raise ``ReadTimeoutError`` if that is what ``err`` means."""
+        if isinstance(err, SocketTimeout) or getattr(err, "errno", None) in _blocking_errnos:
+            raise ReadTimeoutError(self, url, f"Read timed out. (read timeout={timeout_value})") from err
+
+    # ------------------------------------------------------------ one attempt in the compatible gear
+
+    def _make_request(
+        self,
+        conn: Any,
+        method: str,
+        url: str,
+        body: _TYPE_BODY | None = None,
+        headers: Mapping[str, str] | None = None,
+        retries: Retry | None = None,
+        timeout: _TYPE_TIMEOUT_OR_OBJECT = _DEFAULT_TIMEOUT,
+        chunked: bool = False,
+        response_conn: Any = None,
+        preload_content: bool = True,
+        decode_content: bool = True,
+        enforce_content_length: bool = True,
+    ) -> BaseHTTPResponse:
+        """Send a request on a connection and get its response, by the connection's public methods.
+
+        :param response_conn: the connection, if the response is to hold it until it was read.
+        """
+        self.num_requests += 1
+        limits = self._get_timeout(timeout)
+        limits.start_connect()
+        conn.timeout = Timeout.resolve_default_timeout(limits.connect_timeout)
+        try:
+            self._validate_conn(conn)
+        except (SocketTimeout, BaseSSLError) as error:
+            self._raise_timeout(err=error, url=url, timeout_value=conn.timeout)
+            raise
+        try:
+            conn.request(
+                method,
+                url,
+                body=body,
+                headers=headers,
+                chunked=chunked,
+                preload_content=preload_content,
+                decode_content=decode_content,
+                enforce_content_length=enforce_content_length,
+            )
+        except OSError as error:
+            # The peer stopped reading: it may have answered early, so its response is read all the same.
+            if not isinstance(error, BrokenPipeError) and error.errno not in (errno.EPROTOTYPE, errno.ECONNRESET):
+                raise
+        read_timeout = limits.read_timeout
+        if not conn.is_closed:
+            if read_timeout == 0:
+                raise ReadTimeoutError(self, url, f"Read timed out. (read timeout={read_timeout})")
+            conn.timeout = read_timeout
+        try:
+            response: BaseHTTPResponse = conn.getresponse()
+        except (BaseSSLError, OSError) as error:
+            self._raise_timeout(err=error, url=url, timeout_value=read_timeout)
+            raise
+        response.retries = retries
+        response._connection = response_conn  # type: ignore[attr-defined]
+        response._pool = self  # type: ignore[attr-defined]
+        if log.isEnabledFor(logging.DEBUG):
+            self._log_exchange(method, url, response, conn)
+        return response
+
+    def _log_exchange(self, method: str, url: str, response: Any, conn: Any = None) -> None:
+        log.debug(
+            '%s://%s:%s "%s %s %s" %s %s',
+            self.scheme,
+            self.host,
+            self.port,
+            method,
+            url,
+            getattr(conn, "_http_vsn_str", "HTTP/1.1"),
+            response.status,
+            getattr(response, "length_remaining", None),
+        )
+
+    def _attempt(
+        self,
+        method: str,
+        url: str,
+        body: Any,
+        headers: Mapping[str, str],
+        chunked: bool,
+        retries: Retry,
+        timeout: Any,
+        pool_timeout: float | None,
+        preload_content: bool,
+        decode_content: bool,
+        release_conn: bool,
+        response_kw: dict[str, Any],
+    ) -> BaseHTTPResponse:
+        """Checkout, request, response and, unless the response still needs it, checkin of the connection."""
+        limits = self._get_timeout(timeout)
+        conn = self._get_conn(timeout=pool_timeout)
+        reused = not getattr(conn, "is_closed", False)
+        try:
+            conn.timeout = limits.connect_timeout
+            if conn.is_closed and self.proxy is not None and self._needs_tunnel():
+                self._prepare_proxy_on(conn, url)
+            response = self._make_request(
+                conn,
+                method,
+                url,
+                timeout=limits,
+                body=body,
+                headers=headers,
+                chunked=chunked,
+                retries=retries,
+                response_conn=None if release_conn else conn,
+                preload_content=preload_content,
+                decode_content=decode_content,
+                **response_kw,
+            )
+        except BaseException as error:
+            error = self._wrap_failure(error, conn)
+            if reused and isinstance(error, ConnectionError) and not isinstance(error, SocketTimeout):
+                error.lost_on_reuse = True  # type: ignore[attr-defined]
+            conn.close()
+            self._put_conn(None)
+            raise error
+        if release_conn:
+            self._checkin(conn, response)
+        return response
+
+    def _checkin(self, conn: Any, response: Any) -> None:
+        """Take the connection back; one that still carries a body stays with its response until that was read."""
+        if isinstance(response, HTTPResponse) and not response.closed and response._body is None:
+            response._connection = conn
+        else:
+            self._put_conn(conn)
+
+    def _wrap_failure(self, error: BaseException, conn: Any) -> BaseException:
+        """What went wrong before a proxy was reached is the proxy's."""
+        return error
+
+    def _needs_tunnel(self) -> bool:
+        return connection_requires_http_tunnel(self.proxy, self.proxy_config, self.scheme)
+
+    def _prepare_proxy_on(self, conn: Any, url: str) -> None:
+        try:
+            self._prepare_proxy(conn)
+        except (BaseSSLError, OSError, SocketTimeout) as error:
+            self._raise_timeout(err=error, url=self.proxy.url if self.proxy else url, timeout_value=conn.timeout)
+            raise
+
+    # ------------------------------------------------------------ requests
+
+    def urlopen(  # type: ignore[override]
+        self,
+        method: str,
+        url: str,
+        body: _TYPE_BODY | None = None,
+        headers: Mapping[str, str] | None = None,
+        retries: Retry | bool | int | None = None,
+        redirect: bool = True,
+        assert_same_host: bool = True,
+        timeout: _TYPE_TIMEOUT_OR_OBJECT = _DEFAULT_TIMEOUT,
+        pool_timeout: int | None = None,
+        release_conn: bool | None = None,
+        chunked: bool = False,
+        body_pos: Any = None,
+        preload_content: bool = True,
+        decode_content: bool = True,
+        **response_kw: Any,
+    ) -> BaseHTTPResponse:
+        """Make a request; :meth:`request` is more convenient.
+
+        :param method: as it goes out.
+        :param url: a path (with query), or a URL of this origin.
+        :param body: ``str`` (sent as UTF-8), bytes-like, a file, or an iterable of either.
+        :param headers: header fields, instead of the pool's.
+        :param retries: how often to try again, and when: a :class:`~wirepool.Retry`, a number, False (raise what goes
+            wrong, return redirects), or None for the pool's.
+        :param redirect: follow redirects.
+        :param assert_same_host: raise if ``url`` is of another origin.
+        :param timeout: seconds or a :class:`~wirepool.Timeout`, for this request.
+        :param pool_timeout: seconds to wait for a connection, if the pool blocks.
+        :param release_conn: give the connection back when the call returns; default: if ``preload_content``.
+        :param chunked: send the body with ``Transfer-Encoding: chunked`` even if its length is known.
+        :param body_pos: where in a file the body begins, for sending it again.
+        :param preload_content: receive the body before the call returns.
+        :param decode_content: undo the ``Content-Encoding``.
+        :raises MaxRetryError: retries are used up; ``reason`` is the last error.
+        :raises HostChangedError: another origin, see ``assert_same_host``.
+        :raises ClosedPoolError, EmptyPoolError: no connection to be had.
+        :raises ProtocolError, ReadTimeoutError: what is not retried, e.g. for a POST after it was sent.
+        :raises ValueError: method, target or header fields that must not be sent; nothing was.
+        """
+        if headers is None:
+            headers = self.headers
+        if type(retries) is not Retry:
+            retries = self._effective_retries(retries, redirect)
+        if release_conn is None:
+            release_conn = preload_content
+        if body is not None:
+            body_pos = set_file_position(body, body_pos)
+
+        while True:
+            if url[:1] == "/" and is_plain_target(url):
+                target = url
+            else:
+                target = self._target_of(url, assert_same_host, retries)
+            try:
+                response: Any = None
+                if (
+                    not response_kw
+                    and release_conn is preload_content
+                    and self._gate(self)
+                    and type(self.pool) is IdleQueue
+                    and self.proxy is None
+                ):
+                    response = _fast.attempt(
+                        self, method, target, target, body, headers, chunked, retries, timeout, pool_timeout,
+                        preload_content, decode_content,
+                    )  # fmt: skip
+                if response is None:
+                    response = self._attempt(
+                        method, target, body, headers, chunked, retries, timeout, pool_timeout,
+                        preload_content, decode_content, release_conn, response_kw,
+                    )  # fmt: skip
+            except (TimeoutError, HTTPException, OSError, ProtocolError, SSLError, CertificateError, ProxyError) as error:
+                if getattr(error, "lost_on_reuse", False) and method in _IDEMPOTENT and _can_send_again(body, body_pos):
+                    log.debug("Replaying on a new connection: %s", url)
+                else:
+                    retries = self._after_failure(error, method, url, retries)
+                if body is not None:
+                    _rewind(body, body_pos)
+                continue
+
+            status = response.status
+            if 200 <= status < 300 and not retries.status_forcelist and type(retries) is Retry:
+                return response  # type: ignore[no-any-return]
+            location = redirect and response.get_redirect_location()
+            if location:
+                following = self._redirect(response, retries, method, url, location)
+                if following is None:
+                    return response  # type: ignore[no-any-return]
+                retries = following
+                if status == 303:
+                    method, body, body_pos, chunked = "GET", None, None, False
+                    headers = HTTPHeaderDict(headers)._prepare_for_method_change()
+                if not self.is_same_host(location):
+                    headers = _without(headers, retries.remove_headers_on_redirect)
+                url = location
+            elif retries.is_retry(method, status, bool(response.headers.get("Retry-After"))):
+                following = self._retry_status(response, retries, method, url)
+                if following is None:
+                    return response  # type: ignore[no-any-return]
+                retries = following
+            else:
+                return response  # type: ignore[no-any-return]
+            if body is not None:
+                _rewind(body, body_pos)
+
+    def _effective_retries(self, retries: Any, redirect: bool) -> Retry:
+        if retries is None and isinstance(self.retries, Retry):
+            return self.retries
+        if isinstance(retries, Retry):
+            return retries
+        return Retry.from_int(retries, redirect=redirect, default=self.retries)
+
+    def _target_of(self, url: str, assert_same_host: bool, retries: Retry) -> str:
+        """What goes into the request line."""
+        if assert_same_host and not self.is_same_host(url):
+            raise HostChangedError(self, url, retries)  # type: ignore[arg-type]
+        return to_str(_encode_target(url) if url.startswith("/") else parse_url(url).url)
+
+    def _after_failure(self, error: Exception, method: str, url: str, retries: Retry) -> Retry:
+        """The retries that are left after a failed attempt, or the exception that says there are none."""
+        meaning: Exception = error
+        if isinstance(error, (BaseSSLError, CertificateError)):
+            meaning = SSLError(error)
+        elif isinstance(error, (OSError, HTTPException)) and not isinstance(error, (TimeoutError, ProtocolError)):
+            meaning = ProtocolError("Connection aborted.", error)
+        retries = retries.increment(method, url, error=meaning, _pool=self, _stacktrace=sys.exc_info()[2])
+        retries.sleep()
+        log.warning(
+            "Retrying (%r) after connection broken by '%r': %s",
+            retries,
+            meaning,
+            url,
+            extra={"__urllib3-retry-warning": {"host": self.host}},
+        )
+        return retries
+
+    def _redirect(self, response: Any, retries: Retry, method: str, url: str, location: str) -> Retry | None:
+        """The retries left for following a redirect; None if the response is to be returned instead."""
+        try:
+            left = retries.increment("GET" if response.status == 303 else method, url, response=response, _pool=self)
+        except MaxRetryError:
+            if retries.raise_on_redirect:
+                response.drain_conn()
+                raise
+            return None
+        response.drain_conn()
+        left.sleep_for_retry(response)
+        log.debug("Redirecting %s -> %s", url, location)
+        return left
+
+    def _retry_status(self, response: Any, retries: Retry, method: str, url: str) -> Retry | None:
+        """The retries left for asking again because of the status; None if the response is to be returned instead."""
+        try:
+            left = retries.increment(method, url, response=response, _pool=self)
+        except MaxRetryError:
+            if retries.raise_on_status:
+                response.drain_conn()
+                raise
+            return None
+        response.drain_conn()
+        left.sleep(response)
+        log.debug("Retry: %s", url)
+        return left
+
+
+def _can_send_again(body: Any, body_pos: Any) -> bool:
+    """Whether all of a body is still at hand."""
+    return body is None or isinstance(body, (str, bytes, bytearray, memoryview)) or isinstance(body_pos, int)
+
+
+def _rewind(body: Any, body_pos: Any) -> None:
+    """Make a body ready for being sent again.
+
+    :raises UnrewindableBodyError: it was used up, or cannot be set back: an empty resend would be silent loss.
+    """
+    if body_pos is not None:
+        rewind_body(body, body_pos)
+    elif _is_sent_once(body):
+        raise UnrewindableBodyError("Unable to send the body again: it is an iterator, and was used up.")
+
+
+def _without(headers: Mapping[str, str], names: Any) -> Mapping[str, str]:
+    if not names or not any(name.lower() in names for name in headers):
+        return headers
+    kept = HTTPHeaderDict(headers)
+    for name in list(kept):
+        if name.lower() in names:
+            del kept[name]
+    return kept
+
+
+def connection_from_url(url: str, **kw: Any) -> HTTPConnectionPool:
+    """A pool for the origin of ``url``; ``http`` if it has no scheme. ``kw`` as for the pool.
+
+    :raises LocationValueError: the URL cannot be parsed, or has no host.
+    """
+    scheme, _, host, port, *_ = parse_url(url)
+    scheme = scheme or "http"
+    if port is None:
+        port = port_by_scheme.get(scheme, 80)
+    return HTTPConnectionPool(host, port=port, **kw)  # type: ignore[arg-type]
+
+
+def _normalize_host(host: str | None, scheme: str | None) -> str | None:
+    """The host as it is compared and connected to: lower case, IDNA, no brackets."""
+    host = normalize_host(host, scheme)
+    if host and host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    return host
+
+
+def _tunnel_host(host: str, scheme: str | None) -> str | None:
+    normalized = normalize_host(host, scheme)
+    return normalized.lower() if normalized else normalized
+
+
+def _url_from_pool(pool: HTTPConnectionPool, path: str | None = None) -> str:
+    """The URL of a pool's origin, for messages."""
+    return Url(scheme=pool.scheme, host=pool.host, port=pool.port, path=path).url
+
+
+def _close_pool_connections(pool: Any) -> None:
+    """Close whatever is idle in a pool's queue."""
+    if isinstance(pool, IdleQueue):
+        for conn in pool.close():
+            if conn:
+                conn.close()
+        return
+    try:
+        while True:
+            conn = pool.get(block=False)
+            if conn:
+                conn.close()
+    except queue.Empty:
+        pass
+
+
+_gear.declare(HTTPConnectionPool, HTTPConnection, HTTPResponse, Retry)
