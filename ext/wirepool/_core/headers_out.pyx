@@ -39,13 +39,18 @@ cdef object _view(object text, View *out):
     elif type(text) is not bytes:
         if isinstance(text, str):
             text = (<str>text).encode("latin-1")
-        elif isinstance(text, int):
-            text = str(text).encode("ascii")
         else:
             text = bytes(memoryview(text))
     out.p = <const char *>(<bytes>text)
     out.n = <size_t>len(<bytes>text)
     return text
+
+
+cdef object _value_view(object value, View *out):
+    """As _view; numbers count as their decimal digits, which is what http.client makes of them."""
+    if type(value) is not str and isinstance(value, int):
+        value = str(value)
+    return _view(value, out)
 
 
 cdef int _put(Buffer out, const char *p, size_t n) except -1:
@@ -80,7 +85,7 @@ cdef int put_field(Buffer out, name, value) except -1:
     cdef View v
     cdef char *p
     name_owner = _view(name, &n)
-    value_owner = _view(value, &v)
+    value_owner = _value_view(value, &v)
     if n.n == 0 or not all_of(n.p, n.n, WP_TCHAR):
         raise_status(WP_BAD_NAME, name)
     if not all_of(v.p, v.n, WP_VALUE):
