@@ -943,10 +943,12 @@ cdef class Exchange:
     def trailers(self):
         """The trailer fields as (name, value) pairs; None before the end and when there were none."""
         self.enter()
-        if self.trailer_section is None and self.phase == PHASE_IDLE and self.tx.size():
-            self.trailer_section = bytes(self.tx)
-            self.tx.free()
-        wp_flag_drop(&self.inside)
+        try:
+            if self.trailer_section is None and self.phase == PHASE_IDLE and self.tx.size():
+                self.trailer_section = bytes(self.tx)
+                self.tx.free()
+        finally:
+            wp_flag_drop(&self.inside)
         if self.trailer_section is None:
             return None
         return fields_of(<const char *>self.trailer_section, <size_t>len(self.trailer_section), False)
