@@ -7,10 +7,11 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
 import wirepool
+from wirepool._core.headers_out import check_field, check_method
 
 from ._exits import HTTP_ERROR, NO_RESPONSE, NOT_WRITTEN, BadInput
 from ._output import Progress, replacing
@@ -56,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
 class Getter:
     """What the options say, and the manager that all URLs share.
 
-    :raises BadInput: for a header field without a colon, or an unreadable ``@FILE``
+    :raises BadInput: for a method or a header field that HTTP does not allow, or an unreadable ``@FILE``
     """
 
     def __init__(self, args: argparse.Namespace) -> None:
@@ -66,6 +67,7 @@ class Getter:
         if self._body is not None and "content-type" not in self._headers:
             self._headers["Content-Type"] = _FORM
         self._method = args.request or ("GET" if self._body is None else "POST")
+        _refuse(f"-X {self._method!r}", check_method, self._method)
         self._manager = wirepool.PoolManager(num_pools=max(10, 2 * len(args.urls)))
 
     def close(self) -> None:
@@ -75,7 +77,7 @@ class Getter:
     def get(self, url: str) -> int:
         """Fetches one URL and returns its share of the exit code.
 
-        :raises BadInput: for what no server was asked about: a bad URL, method or header field
+        :raises BadInput: for a URL that no server can be asked for
         """
         started, opened = time.perf_counter(), self._opened()
         try:
@@ -107,7 +109,7 @@ class Getter:
             url if "://" in url else f"http://{url}",
             body=self._body,
             headers=self._headers,
-            timeout=None if seconds is None else wirepool.Timeout(deadline=seconds),
+            timeout=None if seconds is None else wirepool.Timeout(connect=seconds, read=seconds, deadline=seconds),
             redirect=self._args.redirect,
             retries=wirepool.Retry(None, connect=count, read=count, other=count, status=0, redirect=_MAX_REDIRECTS),
             preload_content=False,
@@ -183,11 +185,20 @@ def _save_visibly(response: Any, file: BinaryIO) -> int:
 def _headers(lines: list[str]) -> wirepool.HTTPHeaderDict:
     headers = wirepool.HTTPHeaderDict()
     for line in lines:
-        name, colon, value = line.partition(":")
-        if not colon or not name.strip():
-            raise BadInput(f"header field {line!r}: expected 'Name: value'")
-        headers.add(name.strip(), value.strip())
+        name, colon, value = (part.strip() for part in line.partition(":"))
+        if not colon or not name:
+            raise BadInput(f"-H {line!r}: expected 'Name: value'")
+        _refuse(f"-H {line!r}", check_field, name, value)
+        headers.add(name, value)
     return headers
+
+
+def _refuse(what: str, check: Callable[..., None], *arguments: str) -> None:
+    """Complains before anything is connected to, let alone sent."""
+    try:
+        check(*arguments)
+    except ValueError as error:
+        raise BadInput(f"{what}: {error}") from error
 
 
 def _body(data: str | None) -> bytes | None:
