@@ -63,7 +63,9 @@ class Bench:
         for client in self._opened:
             body = self.peer.request(client, self.what)
             if not isinstance(body, (bytes, bytearray)) or len(body) != self.job.length:
-                raise SystemExit(f"{self.peer.label}: {type(body).__name__} of {len(body)}, not {self.job.length} bytes")
+                raise SystemExit(
+                    f"{self.peer.label}: {type(body).__name__} of {len(body)}, not {self.job.length} bytes"
+                )
 
     def run(self, count: int) -> float:
         """Does ``count`` requests in all and returns the seconds that took."""

@@ -1,4 +1,4 @@
-"""Compares clients: ``python bench/peers/run.py [--quick] [--rounds N] [--only PEER] [--scenario NAME] [--output FILE]``.
+"""Compares clients: ``python bench/peers/run.py --quick``; all options with ``--help``.
 
 Every measurement is a process of its own (``measure.py``); the peers take turns in a new order each round, and what is
 reported is the median over the rounds. The server is nginx with one worker.
@@ -22,7 +22,7 @@ from machine import ROOT, describe
 
 sys.path.append(str(ROOT / "tests"))
 
-from servers.nginx import BIG_SIZE, JSON_BODY, NginxMissing, NginxServer  # noqa: E402
+from servers.nginx import BIG_SIZE, JSON_BODY, NginxMissing, NginxServer
 
 MEASURE = Path(__file__).with_name("measure.py")
 PEERS = (

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import wirepool
 from target import Target
+
+import wirepool
 
 label = "wirepool request"
 version = wirepool.__version__

@@ -90,11 +90,11 @@ def draw(chart: Chart, scenario: dict[str, Any], origin: str) -> str:
     rows = [_row(chart, name, peer, scenario, most, TOP + i * (BAR + GAP)) for i, (name, peer) in enumerate(peers)]
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}"',
             f'role="img" aria-label="{escape(chart.title)}: {escape(_spoken(chart, peers))}">',
             f"<style>{STYLE}</style>",
             _text(SIDE, 26, chart.title, "title"),
-            _text(SIDE, 44, f"{scenario['about']}; {better}", "small"),
+            _text(SIDE, 44, f"{scenario['about']}; {better}; x is times wirepool's", "small"),
             *rows,
             _text(SIDE, height - 10, origin, "small"),
             "</svg>\n",
@@ -129,7 +129,7 @@ def _times(chart: Chart, name: str, peer: dict[str, Any], scenario: dict[str, An
     if base is None or name.startswith("wirepool") or not base["median"][chart.metric]:
         return ""
     ratio = peer["median"][chart.metric] / base["median"][chart.metric]
-    return f"  ({ratio:.1f} ×)" if ratio >= 0.95 else f"  ({ratio:.2f} ×)"
+    return f"  ({ratio:.1f} x)" if ratio >= 0.95 else f"  ({ratio:.2f} x)"
 
 
 def _text(x: float, y: float, text: str, kind: str = "") -> str:
@@ -145,8 +145,8 @@ def _origin(document: dict[str, Any]) -> str:
     machine = document["machine"]
     parts = [machine["cpu"], f"{machine['cores']} cores", document["python"], document["date"][:10]]
     if document["quick"]:
-        parts.append("QUICK RUN, figures mean little")
-    return " · ".join(parts) + "; × is times wirepool's"
+        parts.append("QUICK RUN")
+    return " · ".join(parts)
 
 
 if __name__ == "__main__":
