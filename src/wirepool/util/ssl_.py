@@ -276,15 +276,21 @@ def _load_roots_once(
 
     :raises SSLError: they cannot be loaded.
     """
+    source = (_file_version(ca_certs), ca_cert_dir, ca_cert_data)
     try:
-        source = (_file_version(ca_certs), ca_cert_dir, ca_cert_data)
         loaded = _loaded_roots.setdefault(context, set())
-        if source in loaded:
-            return
+        is_known = source in loaded
+    except TypeError:
+        # A context that cannot be referred to weakly, or data that can change: nothing to remember them by.
+        loaded, is_known = None, False
+    if is_known:
+        return
+    try:
         context.load_verify_locations(ca_certs, ca_cert_dir, ca_cert_data)
     except OSError as error:
         raise SSLError(error) from error
-    loaded.add(source)
+    if loaded is not None:
+        loaded.add(source)
 
 
 def _file_version(path: str | None) -> tuple[object, ...] | None:
