@@ -40,7 +40,8 @@ cdef class Watch:
         self.classes = list(dict.fromkeys(cls for cls, _, _ in self.attributes))
         if len(self.classes) > MAX_CLASSES:
             raise ValueError("too many classes to watch")
-        self.answer = False
+        # With no class to look at there is nothing to wait for.
+        self.answer = not self.classes
         for i in range(MAX_CLASSES):
             self.versions[i] = 0
 
