@@ -38,6 +38,8 @@ cdef class IdleQueue:
     cdef object pop_or(self, object default)
     # False when full or closed: the caller keeps the item.
     cdef bint offer(self, object item)
+    # The same with another limit.
+    cdef bint _place(self, object item, Py_ssize_t limit)
     cdef void _unlink_first_locked(self) noexcept
     # Waits in line for an item.
     cdef object _wait(self, object timeout)

@@ -42,6 +42,9 @@ cdef class IdleQueue:
         return item
 
     cdef bint offer(self, object item):
+        return self._place(item, self.maxsize)
+
+    cdef bint _place(self, object item, Py_ssize_t limit):
         cdef Waiter waiter = None
         cdef bint taken = True
         with self.lock:
@@ -52,7 +55,7 @@ cdef class IdleQueue:
                 self._unlink_first_locked()
                 waiter.item = item
                 waiter.served = waiter.woken = True
-            elif 0 < self.maxsize <= self.n_items:
+            elif 0 < limit <= self.n_items:
                 taken = False
             else:
                 self.items.append(item)
@@ -109,9 +112,10 @@ cdef class IdleQueue:
             try:
                 me.event.acquire(True, -1 if timeout is None else timeout)
             except BaseException:
-                # Ctrl-C, a greenlet's kill: whoever waited is gone, its item goes to the next in line.
+                # Ctrl-C, a greenlet's kill: whoever waited is gone, its item goes to the next in line. It was accepted
+                # before, so there is room for it whatever came in the meantime.
                 if not self._leave(me) and me.served:
-                    self.offer(me.item)
+                    self._place(me.item, 0)
                 raise
             self._leave(me)
         if not me.served:
