@@ -35,7 +35,8 @@ static inline int64_t wp_now_ns(void) {
     return (int64_t)((double)ticks.QuadPart * 1e9 / (double)per_second.QuadPart);
 }
 
-static inline ptrdiff_t wp_recv(intptr_t fd, char *data, size_t len) {
+static inline ptrdiff_t wp_recv(intptr_t fd, char *data, size_t len, int may_block) {
+    (void)may_block; /* Winsock has no MSG_DONTWAIT: the socket's own mode decides */
     return recv((wp_socket)fd, data, len > 0x7fffffff ? 0x7fffffff : (int)len, 0);
 }
 
@@ -84,8 +85,9 @@ static inline int64_t wp_now_ns(void) {
     return (int64_t)now.tv_sec * 1000000000LL + now.tv_nsec;
 }
 
-static inline ptrdiff_t wp_recv(intptr_t fd, char *data, size_t len) {
-    return recv((int)fd, data, len, MSG_DONTWAIT);
+/* With may_block, a descriptor in blocking mode waits in the call itself; one in non-blocking mode never does. */
+static inline ptrdiff_t wp_recv(intptr_t fd, char *data, size_t len, int may_block) {
+    return recv((int)fd, data, len, may_block ? 0 : MSG_DONTWAIT);
 }
 
 /* One packet for head and body where they fit: the reason sendmsg is used and not two sends. */

@@ -16,7 +16,6 @@ import queue as queue_module
 from socket import getdefaulttimeout
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from wirepool import _gear
 from wirepool._core.errors import CoreError, RequestRefused, WaitTimeout
 from wirepool._core.exchange import (
     BOTH_LENGTHS,
@@ -26,7 +25,9 @@ from wirepool._core.exchange import (
     SKIPPED_LINE,
     TRAILERS,
 )
+from wirepool._core.watch import shadowed
 from wirepool._errors import is_lost_before_response, stdlib_error
+from wirepool._gear import CONNECTION_SEAMS
 from wirepool.connection import HTTPConnection
 from wirepool.exceptions import ClosedPoolError, EmptyPoolError, ReadTimeoutError
 from wirepool.response import HTTPResponse, _warn_of_both_lengths
@@ -99,7 +100,7 @@ def attempt(
             exchange is None
             or conn.sock is not conn._exchange_sock
             or (conn._stdlib_used and not _is_idle(conn))
-            or not _gear.conn_is_plain(conn)
+            or shadowed(conn.__dict__, CONNECTION_SEAMS)
         ):
             queue.give(conn)
             return None

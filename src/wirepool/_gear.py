@@ -18,7 +18,7 @@ import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from wirepool._core.watch import Watch, any_in, static_lookup
+from wirepool._core.watch import Watch, shadowed, static_lookup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,12 +56,6 @@ STDLIB_RESPONSE_SEAMS = ("begin", "read", "read1", "readinto", "close", "_read_s
 RESPONSE_SEAMS = ("__init__", "__new__")
 RETRY_SEAMS = ("is_retry", "from_int")
 
-# An entry like any other: when it is not None, the gate is shut.
-_switch: dict[str, str | None] = {"forced": None}
-if os.environ.get("WIREPOOL_GEAR", "") == "compatible":
-    _switch["forced"] = "compatible"
-
-
 def _originals(cls: type, names: tuple[str, ...]) -> list[tuple[type, str, object]]:
     return [(cls, name, static_lookup(cls, name)) for name in names]
 
@@ -85,6 +79,7 @@ class _Lists:
     entries: list[tuple[dict[str, Any], str, object]] = []
     pool_originals: dict[str, object] = {}
     watches: dict[type, Watch] = {}
+    forced: bool = False
     others: dict[type, dict[str, object]] = {}
 
 
@@ -100,14 +95,11 @@ def declare(pool_class: type, connection_class: type, response_class: type, retr
         *_originals(retry_class, RETRY_SEAMS),
     ]
     _Lists.entries = [
-        (_switch, "forced", None),
         (pool_globals, "is_connection_dropped", pool_globals["is_connection_dropped"]),
         (vars(http.client), "HTTPResponse", http.client.HTTPResponse),
-        (vars(http.client), "parse_headers", http.client.parse_headers),
     ]
     _Lists.pool_originals = {name: static_lookup(pool_class, name) for name in POOL_SEAMS}
-    if not _stdlib_is_intact():
-        _switch["forced"] = "compatible"
+    _Lists.forced = os.environ.get("WIREPOOL_GEAR", "") == "compatible" or not _stdlib_is_intact()
 
 
 def watch_pool(pool_class: type) -> Watch:
@@ -116,6 +108,7 @@ def watch_pool(pool_class: type) -> Watch:
     if watch is None:
         own = [(pool_class, name, original) for name, original in _Lists.pool_originals.items()]
         watch = _Lists.watches[pool_class] = Watch([*own, *_Lists.attributes], _Lists.entries, POOL_SEAMS)
+        watch.enabled = not _Lists.forced
     return watch
 
 
@@ -146,15 +139,21 @@ def is_genuine_socket(sock: object) -> bool:
 
 def conn_is_plain(conn: Any) -> bool:
     """Whether nothing was replaced on this one connection."""
-    return not any_in(conn.__dict__, CONNECTION_SEAMS)
+    return not shadowed(conn.__dict__, CONNECTION_SEAMS)
 
 
 @contextmanager
 def force(name: str | None) -> Iterator[None]:
     """For tests: with ``"compatible"``, every pool uses the compatible gear; with None the gate decides."""
-    before = _switch["forced"]
-    _switch["forced"] = name
+    before = _Lists.forced
+    _force(name == "compatible")
     try:
         yield
     finally:
-        _switch["forced"] = before
+        _force(before)
+
+
+def _force(shut: bool) -> None:
+    _Lists.forced = shut
+    for watch in _Lists.watches.values():
+        watch.enabled = not shut

@@ -18,6 +18,7 @@ from wirepool import _gear
 from wirepool._base_connection import ProxyConfig
 from wirepool._collections import HTTPHeaderDict, RecentlyUsedContainer
 from wirepool._core.headers_out import is_plain_target
+from wirepool._core.watch import Watch
 from wirepool._request_methods import RequestMethods
 from wirepool.connectionpool import HTTPConnectionPool, _rewind, _without, port_by_scheme
 from wirepool.exceptions import LocationValueError, MaxRetryError, URLSchemeUnknown
@@ -163,6 +164,7 @@ class PoolManager(RequestMethods):
         self._routes: dict[str, tuple[Any, PoolKey]] = {}
         self._routes_of: tuple[Any, dict[str, Any]] = (None, {})
         self._newest: Any = None
+        self._watch = _watch_for(type(self))
 
     def __enter__(self) -> Self:
         return self
@@ -282,30 +284,27 @@ class PoolManager(RequestMethods):
 
     # ------------------------------------------------------------ the short way
 
-    def _route(self, origin: str) -> Any:
-        """The pool for an origin that was seen before, spelled the same; None if the long way has to be taken."""
-        route = self._routes.get(origin)
-        if route is None or not _gate(self):
-            return None
+    def _routes_hold(self) -> bool:
+        """Whether container and keywords are those that the routes were learned with."""
         pools, keywords = self._routes_of
-        if pools is not self.pools or keywords != self.connection_pool_kw:
-            self._routes.clear()
-            return None
+        return pools is self.pools and bool(keywords == self.connection_pool_kw)
+
+    def _touch(self, route: tuple[Any, PoolKey]) -> bool:
+        """Mark a pool as the one used last; false if it is not in the container any more."""
         pool, key = route
-        if pool is not self._newest:
-            if self.pools.get(key) is not pool:  # counts as use
-                return None
-            self._newest = pool
-        return pool
+        if self.pools.get(key) is not pool:
+            return False
+        self._newest = route
+        return True
 
     def _learn_route(self, url: str, parsed: Url, pool: Any) -> None:
         """Remember which pool an origin belongs to, if requests for it may take the short way."""
         origin = url[: max(url.find("/", 8), 0)]
-        if not origin or parsed.auth is not None or not _gate(self) or type(pool) is not HTTPConnectionPool:
+        if not origin or parsed.auth is not None or not self._watch(self) or type(pool) is not HTTPConnectionPool:
             return
         if not origin.startswith("http://") or not all(_is_plain_value(v) for v in self.connection_pool_kw.values()):
             return
-        if self._routes_of[0] is not self.pools or self._routes_of[1] != self.connection_pool_kw:
+        if not self._routes_hold():
             self._routes.clear()
             self._routes_of = (self.pools, self.connection_pool_kw.copy())
         if len(self._routes) >= _ROUTES_PER_POOL * max(self.pools._maxsize, 1):
@@ -325,17 +324,19 @@ class PoolManager(RequestMethods):
         (``Retry.remove_headers_on_redirect``).
         """
         slash = url.find("/", 8)
-        if slash > 0 and self._routes:
-            pool = self._route(url[:slash])
-            if pool is not None:
-                target = url[slash:]
-                if is_plain_target(target):
-                    if "headers" not in kw:
-                        kw["headers"] = self.headers
-                    response = pool.urlopen(method, target, redirect=False, assert_same_host=False, **kw)
-                    if response.status < 300 or not redirect:
-                        return response  # type: ignore[no-any-return]
-                    return self._follow(method, url, response, redirect, kw)
+        route = self._routes.get(url[:slash])
+        if (
+            route is not None
+            and is_plain_target(target := url[slash:])
+            and self._watch(self)
+            and self._routes_hold()
+            and (route is self._newest or self._touch(route))
+        ):
+            kw.setdefault("headers", self.headers)
+            response = route[0].urlopen(method, target, redirect=False, assert_same_host=False, **kw)
+            if response.status < 300 or not redirect:
+                return response  # type: ignore[no-any-return]
+            return self._follow(method, url, response, redirect, kw)
         return self._urlopen_parsed(method, url, redirect, kw)
 
     def _urlopen_parsed(self, method: str, url: str, redirect: bool, kw: dict[str, Any]) -> BaseHTTPResponse:
@@ -404,15 +405,15 @@ def _is_plain_value(value: object) -> bool:
     return value is None or isinstance(value, (str, bytes, int, float, tuple, Retry, Timeout))
 
 
-_watches: dict[type, Any] = {}
+_watches: dict[type, Watch] = {}
 
 
-def _gate(manager: PoolManager) -> bool:
-    """Whether the steps that the short way leaves out are ours, on the class and on the object."""
-    watch = _watches.get(type(manager))
+def _watch_for(cls: type) -> Watch:
+    """Tells whether the steps that the short way leaves out are ours, in a class and in an object of it."""
+    watch = _watches.get(cls)
     if watch is None:
-        watch = _watches[type(manager)] = _gear.watch_methods(type(manager), PoolManager, _SEAMS)
-    return watch(manager)  # type: ignore[no-any-return]
+        watch = _watches[cls] = _gear.watch_methods(cls, PoolManager, _SEAMS)
+    return watch
 
 
 _gear.note_originals(PoolManager, _SEAMS)

@@ -519,7 +519,8 @@ cdef class Exchange:
         cdef wp_status status
         if self.wait_until == 0:
             self.wait_until = deadline_after(self.read_timeout)
-        status = sock_recv(self.fd, self.into, self.into_len, self.wait_until, &n, &self.os_error)
+        status = sock_recv(self.fd, self.into, self.into_len, self.wait_until,
+                           self.phase == PHASE_HEAD and self.rx.size() == 0, &n, &self.os_error)
         if status != WP_OK:
             return status
         self.into_len = n

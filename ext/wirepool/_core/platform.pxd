@@ -14,7 +14,7 @@ cdef extern from "wp_platform.h" nogil:
     ctypedef int wp_flag
     int wp_errno() noexcept
     int64_t wp_now_ns() noexcept
-    Py_ssize_t wp_recv(intptr_t fd, char *data, size_t length) noexcept
+    Py_ssize_t wp_recv(intptr_t fd, char *data, size_t length, int may_block) noexcept
     Py_ssize_t wp_send2(intptr_t fd, const char *a, size_t a_len, const char *b, size_t b_len) noexcept
     int wp_poll(intptr_t fd, int for_write, int timeout_ms) noexcept
     int wp_wait_until(intptr_t fd, int for_write, int64_t deadline_ns) noexcept

@@ -1,7 +1,8 @@
 """Bytes through a socket descriptor: send, receive, wait, each with an absolute deadline.
 
-Every call on the socket is non-blocking, whatever mode the descriptor is in; waiting is poll's. So one deadline means
-the same everywhere, the GIL is not needed, and a signal ends the wait (the caller looks for signals, then goes on).
+With a deadline no call blocks, whatever mode the descriptor is in; waiting is poll's. Without one, receiving from a
+blocking descriptor waits in recv itself, which saves a call. Either way a deadline means the same everywhere, the GIL
+is not needed, and a signal ends the wait (the caller looks for signals, then goes on).
 See sockio.pxd for the contract.
 
 Threading kind: frozen.
@@ -44,17 +45,22 @@ cdef wp_status _wait(intptr_t fd, bint for_write, int64_t deadline_ns, int *erro
     return WP_INTERRUPTED if error[0] == WP_EINTR else WP_OS_ERROR
 
 
-cdef wp_status sock_recv(intptr_t fd, char *p, size_t n, int64_t deadline_ns, size_t *got, int *error) noexcept nogil:
+cdef wp_status sock_recv(intptr_t fd, char *p, size_t n, int64_t deadline_ns, bint expect_wait, size_t *got,
+                         int *error) noexcept nogil:
     cdef Py_ssize_t rc
     cdef wp_status status
+    if expect_wait and deadline_ns >= 0:
+        status = _wait(fd, False, deadline_ns, error)
+        if status != WP_OK:
+            return status
     while True:
-        rc = wp_recv(fd, p, n)
+        rc = wp_recv(fd, p, n, deadline_ns < 0)
         if rc >= 0:
             got[0] = <size_t>rc
             return WP_OK
         error[0] = wp_errno()
         if error[0] == WP_EINTR:
-            continue
+            return WP_INTERRUPTED
         if error[0] != WP_EAGAIN:
             return WP_OS_ERROR
         status = _wait(fd, False, deadline_ns, error)

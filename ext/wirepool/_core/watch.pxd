@@ -13,9 +13,11 @@ cimport cython
 @cython.final
 cdef class Watch:
     cdef list attributes         # (class, name, expected object)
-    cdef list entries            # (dict, key, expected object)
+    cdef tuple entries           # (dict, key, expected object)
     cdef tuple shadows           # names that an object must not have itself
-    cdef list classes
+    cdef tuple classes
+    cdef Py_ssize_t n_classes
+    cdef public bint enabled
     cdef unsigned int[16] versions
     cdef bint answer             # for the versions above
 
