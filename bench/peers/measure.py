@@ -157,7 +157,8 @@ def main() -> None:
     job = Job(**json.loads(sys.argv[1]))
     try:
         bench = Bench(job)
-    except ImportError as error:
+    except ModuleNotFoundError as error:
+        # Not installed. One that is installed but broken is an error like any other.
         print(json.dumps({"skipped": str(error)}))
         return
     if job.exact:
