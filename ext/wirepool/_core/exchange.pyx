@@ -215,6 +215,7 @@ cdef class Exchange:
             self.tx.free()
             raise
         memset(&self.scan, 0, sizeof(self.scan))
+        memset(&self.chunk, 0, sizeof(self.chunk))
         self.phase = PHASE_SENDING
         self.reusable = False
         self.send_failed = self.eof = self.in_trailer = False
