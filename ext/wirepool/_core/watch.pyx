@@ -47,7 +47,8 @@ cdef class Watch:
         if self.n_classes > MAX_CLASSES:
             raise ValueError("too many classes to watch")
         self.enabled = True
-        self.answer = False
+        # With no class to look at there is nothing to wait for.
+        self.answer = not self.classes
         for i in range(MAX_CLASSES):
             self.versions[i] = 0
 

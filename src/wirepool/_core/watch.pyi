@@ -6,8 +6,8 @@ from typing import Any, Self, final
 def static_lookup(cls: type, name: str) -> Any:
     """What stands under ``name`` in the MRO of ``cls``, as it stands there; None when nothing does."""
 
-def any_in(namespace: dict[str, Any], names: tuple[str, ...]) -> bool:
-    """Whether one of ``names`` is a key of ``namespace``."""
+def shadowed(namespace: dict[str, Any], names: tuple[str, ...]) -> bool:
+    """Whether one of ``names`` is a key of an object's namespace, so that it shadows the class's attribute."""
 
 @final
 class Watch:
@@ -15,6 +15,8 @@ class Watch:
 
     ``shadows``: names that must not be attributes of an object itself, for calling the watch with that object.
     """
+
+    enabled: bool
 
     def __new__(
         cls,

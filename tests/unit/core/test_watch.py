@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from wirepool._core.watch import Watch, any_in, static_lookup
+from wirepool._core.watch import Watch, shadowed, static_lookup
 
 
 def family() -> tuple[Any, Any]:
@@ -188,8 +188,8 @@ def test_an_attribute_of_an_object_shadows_its_class() -> None:
     ("namespace", "names", "expected"),
     [({}, (), False), ({"a": 1}, (), False), ({"a": 1}, ("b", "a"), True), ({"a": 1}, ("b",), False)],
 )
-def test_any_in(namespace: dict[str, Any], names: tuple[str, ...], expected: bool) -> None:
-    assert any_in(namespace, names) is expected
+def test_shadowed(namespace: dict[str, Any], names: tuple[str, ...], expected: bool) -> None:
+    assert shadowed(namespace, names) is expected
 
 
 # --- limits and look-ups ----------------------------------------------------------------------------------------------
