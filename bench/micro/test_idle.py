@@ -12,6 +12,8 @@ import pytest
 from wirepool._core.idle import IdleQueue
 
 MAXSIZE = 16
+# Per thread; many, so that starting the threads does not matter.
+CYCLES = 5000
 
 Pool = Any
 
@@ -44,7 +46,7 @@ def test_get_and_put_of_four_threads(race: Any, peer: Callable[[], Pool]) -> Non
         pool.put(item)
 
     def work() -> None:
-        for _ in range(500):
+        for _ in range(CYCLES):
             _cycle(pool)
 
     def work_of_all() -> None:
@@ -54,4 +56,4 @@ def test_get_and_put_of_four_threads(race: Any, peer: Callable[[], Pool]) -> Non
         for thread in threads:
             thread.join()
 
-    race("check out and in, 4 threads, 500 times each", work_of_all, calls=1)
+    race(f"check out and in, 4 threads, {CYCLES} times each", work_of_all, calls=1)
