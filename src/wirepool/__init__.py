@@ -1,10 +1,10 @@
 """HTTP/1.1 client with urllib3's public API and its hot paths in C.
 
-    import wirepool
+import wirepool
 
-    http = wirepool.PoolManager()
-    response = http.request("GET", "http://example.org/")
-    response.status, response.data
+http = wirepool.PoolManager()
+response = http.request("GET", "http://example.org/")
+response.status, response.data
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from wirepool import _core as _core  # first: says what to do where it was not compiled
 from wirepool import exceptions as exceptions
 from wirepool._collections import HTTPHeaderDict
-from wirepool._version import __version__
+from wirepool._version import __version__ as __version__
 from wirepool.connectionpool import HTTPConnectionPool, connection_from_url
 from wirepool.filepost import encode_multipart_formdata
 from wirepool.poolmanager import PoolManager

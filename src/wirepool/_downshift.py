@@ -50,10 +50,10 @@ def original_response(response: HTTPResponse) -> Response:
     conn = response._connection
     sock = conn.sock if conn is not None else None
     if sock is None:
-        original.fp = io.BufferedReader(io.BytesIO(received))  # type: ignore[arg-type]
+        original.fp = io.BufferedReader(io.BytesIO(received))
     else:
         # As socket.makefile() does: the socket stays open until this file is closed, whoever closes first.
-        sock._io_refs += 1
+        sock._io_refs += 1  # type: ignore[union-attr]
         original.fp = io.BufferedReader(_ResumedSocketIO(sock, received))
     return original
 

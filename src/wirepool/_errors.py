@@ -114,12 +114,12 @@ def _refused(error: RequestRefused) -> Exception:
     return ValueError(f"Invalid header value {error.detail!r}")
 
 
-def _first_line(detail: bytes | None) -> str:
-    return (detail or b"").split(b"\n", 1)[0].rstrip(b"\r").decode("latin-1")
+def _first_line(detail: object) -> str:
+    return (detail if isinstance(detail, bytes) else b"").split(b"\n", 1)[0].rstrip(b"\r").decode("latin-1")
 
 
 def is_lost_before_response(error: BaseException) -> bool:
-    """Whether the connection ended without a byte of response: on a reused one, the request may never have been seen."""
+    """Whether the connection ended without a byte of response: on a reused one, maybe nobody saw the request."""
     if isinstance(error, CoreError):
         return error.status == _EOF_NO_RESPONSE
     return isinstance(error, (ConnectionResetError, ConnectionAbortedError, BrokenPipeError))

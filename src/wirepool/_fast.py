@@ -65,7 +65,7 @@ def attempt(
     decode: bool,
 ) -> HTTPResponse | None:
     """The response to one request; None when the connection at hand needs the compatible gear (it went back)."""
-    queue: IdleQueue = pool.pool  # type: ignore[assignment]
+    queue: IdleQueue = pool.pool
     limits = pool.timeout if timeout is _DEFAULT_TIMEOUT else timeout
     clock = None
     if type(limits) is Timeout and limits.total is None:
@@ -84,6 +84,7 @@ def attempt(
     conn = _wait_for_slot(pool, queue, pool_timeout) if pool.block else queue.pop()
     pool.num_requests += 1
     exchange = None
+    result: Any
     reused = True
     try:
         if conn is None:
@@ -172,9 +173,7 @@ def _wait_for_slot(pool: HTTPConnectionPool, queue: IdleQueue, timeout: float | 
     except queue_module.Empty:
         if queue.closed:
             raise ClosedPoolError(pool, "Pool is closed.") from None
-        raise EmptyPoolError(
-            pool, "Pool is empty and a new connection can't be opened due to blocking mode."
-        ) from None
+        raise EmptyPoolError(pool, "Pool is empty and a new connection can't be opened due to blocking mode.") from None
 
 
 def _no_body(method: str) -> bytes | None:
@@ -221,9 +220,7 @@ def _with_body(
     max_fields: int = http.client._MAXHEADERS  # type: ignore[attr-defined]
     blocks, length = body_to_chunks(body, method=method, blocksize=blocksize)
     if not chunked and length is not None and isinstance(blocks, tuple):
-        return exchange.request(
-            method, target, headers, blocks[0], preload, send_limit, read_limit, max_fields, False
-        )
+        return exchange.request(method, target, headers, blocks[0], preload, send_limit, read_limit, max_fields, False)
     exchange.begin(method, target, headers, -1, max_fields, False)
     try:
         for block in blocks or ():

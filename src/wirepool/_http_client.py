@@ -1,7 +1,7 @@
 """The compatible gear's response: ``http.client.HTTPResponse`` whose bytes are judged by the core.
 
 The standard library does the receiving, so everything that programs patch or reach for (``fp``, ``begin``, ``read``,
-``_safe_read`` ...) is there and is used. What the bytes mean is decided by the same parsers as in the fast gear, so that
+``_safe_read`` ...) is there and is used. What the bytes mean is decided by the same parsers as in the fast gear, so
 both gears accept, refuse and limit the same: heads (RFC 9112 4, 5), interim responses (RFC 9110 15.2), body length
 (RFC 9112 6.3), chunk framing (RFC 9112 7.1), and whether bytes are left over at the end.
 """
@@ -61,7 +61,7 @@ class Response(http.client.HTTPResponse):
         for _ in range(_MAX_INTERIM + 1):
             head = self._receive_head()
             try:
-                facts = parse_head(head, self._method == "HEAD")  # type: ignore[attr-defined]
+                facts = parse_head(head, self._method == "HEAD")
             except CoreError as error:
                 self._close_conn()
                 raise stdlib_error(error) from None

@@ -18,7 +18,6 @@ import weakref
 from http.client import HTTPConnection as _HTTPConnection
 from http.client import HTTPException as HTTPException
 from http.client import ResponseNotReady
-from socket import timeout as SocketTimeout
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from wirepool._base_connection import ProxyConfig as ProxyConfig
@@ -167,7 +166,7 @@ class HTTPConnection(_HTTPConnection):
             )
         except socket.gaierror as error:
             raise NameResolutionError(self.host, self, error) from error
-        except SocketTimeout as error:
+        except TimeoutError as error:
             raise ConnectTimeoutError(
                 self, f"Connection to {self.host} timed out. (connect timeout={self.timeout})"
             ) from error
@@ -331,9 +330,7 @@ class HTTPConnection(_HTTPConnection):
         )
         fields = {} if headers is None else headers
         given = frozenset(to_str(name.lower()) for name in fields)
-        self.putrequest(
-            method, url, skip_host="host" in given, skip_accept_encoding="accept-encoding" in given
-        )
+        self.putrequest(method, url, skip_host="host" in given, skip_accept_encoding="accept-encoding" in given)
         blocks, length = body_to_chunks(body, method=method, blocksize=self.blocksize)
         chunked = self._put_framing(given, chunked, blocks is not None, length)
         if "user-agent" not in given:
@@ -421,7 +418,7 @@ class HTTPConnection(_HTTPConnection):
     def _warn_of_skipped_line(self, url: str) -> None:
         """What the message parser of the standard library would have complained about."""
         try:
-            raise HeaderParsingError([], "a line without a field name")  # type: ignore[arg-type]
+            raise HeaderParsingError([], "a line without a field name")
         except HeaderParsingError as error:
             log.warning("Failed to parse headers (url=%s): %s", _url_from_connection(self, url), error, exc_info=True)
 

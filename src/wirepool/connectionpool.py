@@ -15,7 +15,7 @@ import queue
 import sys
 import weakref
 from socket import timeout as SocketTimeout
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from wirepool import _fast, _gear
 from wirepool._base_connection import ProxyConfig as ProxyConfig
@@ -46,7 +46,7 @@ from wirepool.util.connection import is_connection_dropped
 from wirepool.util.proxy import connection_requires_http_tunnel as connection_requires_http_tunnel
 from wirepool.util.request import _is_sent_once, rewind_body, set_file_position
 from wirepool.util.retry import Retry
-from wirepool.util.timeout import _DEFAULT_TIMEOUT, _TYPE_DEFAULT, Timeout
+from wirepool.util.timeout import _DEFAULT_TIMEOUT, Timeout
 from wirepool.util.url import Url, _encode_target, parse_url
 from wirepool.util.url import _normalize_host as normalize_host
 from wirepool.util.util import to_str
@@ -186,12 +186,8 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
     def _new_conn(self) -> Any:
         """A fresh connection object, not yet connected."""
         self.num_connections += 1
-        log.debug(
-            "Starting new HTTP connection (%d): %s:%s", self.num_connections, self.host, self.port or "80"
-        )
-        return self.ConnectionCls(
-            host=self.host, port=self.port, timeout=self.timeout.connect_timeout, **self.conn_kw
-        )
+        log.debug("Starting new HTTP connection (%d): %s:%s", self.num_connections, self.host, self.port or "80")
+        return self.ConnectionCls(host=self.host, port=self.port, timeout=self.timeout.connect_timeout, **self.conn_kw)
 
     def _get_conn(self, timeout: float | None = None) -> Any:
         """An idle connection, or a new one.
@@ -524,7 +520,15 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
                         method, target, body, headers, chunked, retries, timeout, pool_timeout,
                         preload_content, decode_content, release_conn, response_kw,
                     )  # fmt: skip
-            except (TimeoutError, HTTPException, OSError, ProtocolError, SSLError, CertificateError, ProxyError) as error:
+            except (
+                TimeoutError,
+                HTTPException,
+                OSError,
+                ProtocolError,
+                SSLError,
+                CertificateError,
+                ProxyError,
+            ) as error:
                 if getattr(error, "lost_on_reuse", False) and method in _IDEMPOTENT and _can_send_again(body, body_pos):
                     log.debug("Replaying on a new connection: %s", url)
                 else:
@@ -568,7 +572,7 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
     def _target_of(self, url: str, assert_same_host: bool, retries: Retry) -> str:
         """What goes into the request line."""
         if assert_same_host and not self.is_same_host(url):
-            raise HostChangedError(self, url, retries)  # type: ignore[arg-type]
+            raise HostChangedError(self, url, retries)
         return to_str(_encode_target(url) if url.startswith("/") else parse_url(url).url)
 
     def _after_failure(self, error: Exception, method: str, url: str, retries: Retry) -> Retry:

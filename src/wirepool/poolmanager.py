@@ -152,7 +152,9 @@ class PoolManager(RequestMethods):
     proxy: Url | None = None
     proxy_config: ProxyConfig | None = None
 
-    def __init__(self, num_pools: int = 10, headers: Mapping[str, str] | None = None, **connection_pool_kw: Any) -> None:
+    def __init__(
+        self, num_pools: int = 10, headers: Mapping[str, str] | None = None, **connection_pool_kw: Any
+    ) -> None:
         super().__init__(headers)
         if "retries" in connection_pool_kw and not isinstance(connection_pool_kw["retries"], Retry):
             connection_pool_kw["retries"] = Retry.from_int(connection_pool_kw["retries"], redirect=True)
@@ -262,9 +264,7 @@ class PoolManager(RequestMethods):
     def connection_from_url(self, url: str, pool_kwargs: dict[str, Any] | None = None) -> Any:
         """The pool for a URL's origin; arguments as for :meth:`connection_from_host`."""
         parsed = parse_url(url)
-        return self.connection_from_host(
-            parsed.host, port=parsed.port, scheme=parsed.scheme, pool_kwargs=pool_kwargs
-        )
+        return self.connection_from_host(parsed.host, port=parsed.port, scheme=parsed.scheme, pool_kwargs=pool_kwargs)
 
     def _merge_pool_kwargs(self, override: dict[str, Any] | None) -> dict[str, Any]:
         """This manager's keywords with others put over them; None takes away."""
@@ -309,9 +309,10 @@ class PoolManager(RequestMethods):
             self._routes_of = (self.pools, self.connection_pool_kw.copy())
         if len(self._routes) >= _ROUTES_PER_POOL * max(self.pools._maxsize, 1):
             self._routes.clear()
-        for key in self.pools.keys():
-            if key.key_host == parsed.host and self.pools.get(key) is pool:
-                self._routes[origin] = (pool, key)
+        context = {**self.connection_pool_kw, "scheme": "http", "host": parsed.host, "port": parsed.port or 80}
+        key = self.key_fn_by_scheme["http"](context)
+        if self.pools.get(key) is pool:
+            self._routes[origin] = (pool, key)
 
     # ------------------------------------------------------------ requests
 
@@ -369,7 +370,7 @@ class PoolManager(RequestMethods):
         location = redirect and response.get_redirect_location()
         if not location:
             return response
-        location = urljoin(url, location)  # type: ignore[type-var]
+        location = urljoin(url, str(location))
         if response.status == 303:
             method = "GET"
             kw["body"] = None
@@ -397,7 +398,7 @@ class PoolManager(RequestMethods):
         response.drain_conn()
         if kw.get("body") is not None:
             _rewind(kw["body"], kw.get("body_pos"))
-        return self.urlopen(method, location, **kw)  # type: ignore[arg-type]
+        return self.urlopen(method, location, **kw)
 
 
 def _is_plain_value(value: object) -> bool:

@@ -56,6 +56,10 @@ class Exchange:
         """Whether a request may be started."""
 
     @property
+    def alive(self) -> bool:
+        """Whether the idle connection has nothing to say; always true of a transport object."""
+
+    @property
     def complete(self) -> bool:
         """Whether the whole body was received."""
 
