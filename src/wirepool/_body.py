@@ -76,8 +76,9 @@ class ResponseBody(BaseHTTPResponse):
     """A response's body before decoding. Not for use by itself: :class:`~wirepool.HTTPResponse` builds on it."""
 
     # A pool makes a response on an exchange by HTTPResponse.__new__(HTTPResponse) and sets status, version, reason,
-    # _retries, _head, _body or _x, _pool, _connection, _request_url, _request_method and, if it knows, _encoded. All
-    # else has its default here, so that a response nobody looks at twice costs nothing. Only immutable values.
+    # _retries, _head, _body or _x, _pool, _connection, _request_url, _request_method and, if it
+    # knows, _encoded and _trailer_fields. All else has its default here, so that a response nobody looks at twice costs
+    # nothing. Only immutable values.
     auto_close: bool = True
     enforce_content_length: bool = True
     chunk_left: int | None = None  # of the current chunk, on a file
@@ -132,7 +133,7 @@ class ResponseBody(BaseHTTPResponse):
         length = _content_length(self.headers)
         if self.status in (204, 304) or 100 <= self.status < 200:
             return 0
-        return 0 if (self._request_method or "").upper() == "HEAD" else length
+        return 0 if self._request_method == "HEAD" else length
 
     @property
     def _fp(self) -> Any:
@@ -172,8 +173,12 @@ class ResponseBody(BaseHTTPResponse):
         connection = self._connection
         if connection is None or self._pool is None:
             return
-        if self._x is not None:
-            self._abandon_exchange(self._x)
+        x = self._x
+        if x is not None and x.complete:  # an empty body that nobody read
+            self._finish_exchange(x)
+            return
+        if x is not None:
+            self._abandon_exchange(x)
             connection.close()
         elif not self._file_is_over():
             self._original.close()
@@ -224,7 +229,9 @@ class ResponseBody(BaseHTTPResponse):
 
     def _raise_meaning(self, exc: BaseException) -> NoReturn:
         if isinstance(exc, CoreError):
-            exc = self._counterpart(exc)
+            from ._errors import translate_body_error
+
+            translate_body_error(exc, self)  # type: ignore[arg-type]
         if isinstance(exc, SocketTimeout):
             raise ReadTimeoutError(self._pool, None, "Read timed out.") from exc
         if isinstance(exc, BaseSSLError):
@@ -234,21 +241,6 @@ class ResponseBody(BaseHTTPResponse):
         if isinstance(exc, (HTTPException, OSError)):
             raise ProtocolError(f"Connection broken: {exc!r}", exc) from exc
         raise exc
-
-    def _counterpart(self, exc: CoreError) -> Exception:
-        """What the standard library would have raised for an error of the core."""
-        from ._errors import translate_body_error
-
-        try:
-            translate_body_error(exc, self)  # type: ignore[arg-type]
-        except Exception as counterpart:
-            return counterpart
-
-    def _progress(self) -> tuple[int, int | None]:
-        """(bytes of the body received, bytes still to come or ``None``): for the message of an error."""
-        x = self._x
-        received = self._fp_bytes_read if x is None else max(self._fp_bytes_read, x.received)
-        return received, self.length_remaining
 
     def _abandon_exchange(self, x: Exchange) -> None:
         self._bytes_to_come = self.length_remaining

@@ -16,6 +16,7 @@ from __future__ import annotations
 import sys
 import zlib
 from collections import deque
+from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
@@ -374,7 +375,7 @@ class BrotliDecoder(_SlicedDecoder):
     def __init__(self) -> None:
         super().__init__()
         self._obj = _load(_BROTLI_MODULE, "br").Decompressor()
-        self._decompress = getattr(self._obj, "process", None) or self._obj.decompress
+        self._process: Callable[..., bytes] = getattr(self._obj, "process", None) or self._obj.decompress
         self._can_limit = hasattr(self._obj, "can_accept_more_data")
         self._more = False  # the last call may have stopped because of its limit
         if not self._can_limit:
@@ -398,8 +399,8 @@ class BrotliDecoder(_SlicedDecoder):
         if room < 0 or not self._can_limit:
             return self._unbounded()
         # While it holds back output the library takes no input.
-        data = b"" if self._more else self._slice(room)
-        output: bytes = self._decompress(bytes(data), output_buffer_limit=room)
+        data = b"" if self._more else bytes(self._slice(room))
+        output = self._decompress(data, room)
         if data:
             self._pending.used(len(data))
         self._more = len(output) >= room or not self._obj.can_accept_more_data()
@@ -408,11 +409,16 @@ class BrotliDecoder(_SlicedDecoder):
     def _unbounded(self) -> bytes:
         if self._more:
             self._more = False
-            return bytes(self._decompress(b""))
+            return self._decompress(b"")
         data = bytes(self._slice(-1))
-        output: bytes = self._decompress(data)
+        output = self._decompress(data)
         self._pending.used(len(data))
         return output
+
+    def _decompress(self, data: bytes, output_buffer_limit: int = -1) -> bytes:
+        if output_buffer_limit < 0:
+            return self._process(data)
+        return self._process(data, output_buffer_limit=output_buffer_limit)
 
     def flush(self) -> bytes:
         output = self.decompress(b"")

@@ -10,6 +10,7 @@ import io
 import logging
 import socket
 from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
 from http.client import HTTPException
 from http.client import HTTPMessage as _HttplibHTTPMessage
 from http.client import HTTPResponse as _HttplibHTTPResponse
@@ -84,6 +85,7 @@ __all__ = [
     "_HttplibHTTPMessage",
     "_HttplibHTTPResponse",
     "_get_decoder",
+    "contextmanager",
     "is_fp_closed",
     "is_response_to_head",
 ]
@@ -258,6 +260,9 @@ class HTTPResponse(ResponseBody):
                 pass
         except (HTTPError, OSError, HTTPException):
             pass
+        self._forget_decoded()
+
+    def _forget_decoded(self) -> None:
         self._decoder = None
         self._decoded_buffer = None
 
@@ -281,6 +286,7 @@ class HTTPResponse(ResponseBody):
             self._abandon_exchange(self._x)
         if not self.closed and self._file is not None:
             self._file.close()
+        self._forget_decoded()
         self._give_up_connection()
         if not self.auto_close:
             io.IOBase.close(self)
@@ -465,12 +471,13 @@ class HTTPResponse(ResponseBody):
         """
         if amt is not None and amt < 0:
             amt = None
-        self._init_decoder()
         self._uncached_read_occurred = True
-        if not (self.decode_content if decode_content is None else decode_content):
+        if self.decode_content if decode_content is None else decode_content:
+            self._init_decoder()
+            if self._decoder is not None and amt != 0:
+                return self._read1_decoded(self._decoder, amt)
+        else:
             self._refuse_mixing()
-        elif self._decoder is not None and amt != 0:
-            return self._read1_decoded(self._decoder, amt)
         return b"" if amt == 0 else self._raw_read(amt, read1=True)
 
     def _read1_decoded(self, decoder: ContentDecoder, amt: int | None) -> bytes:

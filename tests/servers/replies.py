@@ -1,145 +1,103 @@
-"""Responses without a network: the same scripted bytes behind an exchange of the core, or behind ``http.client``.
-
-For both, a script is a list of what the peer sends, one item a receive: ``bytes``, or an exception to raise. After the
-last item the peer has closed.
-"""
+"""Responses in every framing, and every way to read a body: the tables that tests of the exchange share."""
 
 from __future__ import annotations
 
-import http.client
-import io
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-
-class Wire:
-    """The receiving end of a scripted connection; what is sent goes nowhere."""
-
-    def __init__(self, *items: bytes | BaseException) -> None:
-        self.items = list(items)
-        self.receives = 0
-
-    def sendall(self, data: bytes) -> None:
-        pass
-
-    def recv_into(self, buffer: Any) -> int:
-        if not self.items:
-            return 0
-        self.receives += 1
-        item = self.items.pop(0)
-        if isinstance(item, BaseException):
-            raise item
-        view = memoryview(buffer).cast("B")
-        count = min(len(view), len(item))
-        view[:count] = item[:count]
-        if item[count:]:
-            self.items.insert(0, item[count:])
-        return count
+from wirepool._core.exchange import Exchange
 
 
-class _RawFile(io.RawIOBase):
-    def __init__(self, wire: Wire) -> None:
-        self.wire = wire
+@dataclass(frozen=True)
+class Reply:
+    """One response as the peer sends it, and what must become of it."""
 
-    def readable(self) -> bool:
-        return True
+    wire: bytes
+    body: bytes
+    reusable: bool = True
+    method: str = "GET"
+    until_close: bool = False
+    trailers: list[tuple[str, str]] | None = None
 
-    def readinto(self, buffer: Any) -> int:
-        return self.wire.recv_into(buffer)
+    @property
+    def head_len(self) -> int:
+        """Where the final head ends."""
+        end = self.wire.index(b"\r\n\r\n") + 4
+        while self.wire[end:].startswith(b"HTTP/1.1"):
+            end = self.wire.index(b"\r\n\r\n", end) + 4
+        return end
 
-
-class Socket:
-    """As much of a socket as ``http.client.HTTPResponse`` and ``socket.SocketIO`` need."""
-
-    def __init__(self, wire: Wire) -> None:
-        self.wire = wire
-        self.shut: list[int] = []
-        self._io_refs = 0
-
-    def recv_into(self, buffer: Any) -> int:
-        return self.wire.recv_into(buffer)
-
-    def _decref_socketios(self) -> None:
-        self._io_refs -= 1
-
-    def makefile(self, mode: str) -> io.BufferedReader:
-        return io.BufferedReader(_RawFile(self.wire))
-
-    def shutdown(self, how: int) -> None:
-        self.shut.append(how)
-
-    def fileno(self) -> int:
-        return 4711
+    @property
+    def end_of_data(self) -> int:
+        """From where on a cut is forgiven: behind the last chunk's size line, else the very end."""
+        at = self.wire.rfind(b"\r\n0\r\n")
+        return at + 5 if at >= self.head_len - 2 else len(self.wire)
 
 
-class Connection:
-    """Counts how often it is closed."""
-
-    def __init__(self, sock: Any = None) -> None:
-        self.sock = sock
-        self.closed = 0
-
-    def close(self) -> None:
-        self.closed += 1
+def _reply(fields: bytes, rest: bytes, body: bytes, /, line: bytes = b"HTTP/1.1 200 OK", **more: Any) -> Reply:
+    return Reply(line + b"\r\n" + fields + b"\r\n" + rest, body, **more)
 
 
-class Pool:
-    """Collects the connections given back."""
+_LENGTH, _CHUNKED, _CLOSE = b"Content-Length: %d\r\n", b"Transfer-Encoding: chunked\r\n", b"Connection: close\r\n"
+_INTERIM = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
 
-    def __init__(self) -> None:
-        self.returned: list[Any] = []
-
-    def _put_conn(self, conn: Any) -> None:
-        self.returned.append(conn)
-
-
-def file_response(library: Any, *script: bytes | BaseException, method: str = "GET", **options: Any) -> Any:
-    """An ``HTTPResponse`` of ``library`` (a module with that class) on an ``http.client.HTTPResponse``.
-
-    Pool and connection are in ``response._pool`` and ``response._connection``.
-    """
-    sock = Socket(Wire(*script))
-    original = getattr(library, "original_class", http.client.HTTPResponse)(sock, method=method)
-    original.begin()
-    options.setdefault("preload_content", False)
-    return library.HTTPResponse(
-        body=original,
-        headers=library.HTTPHeaderDict(original.msg.items()),
-        status=original.status,
-        version=original.version,
-        version_string="HTTP/1.1",
-        reason=original.reason,
-        original_response=original,
-        pool=Pool(),
-        connection=Connection(sock),
-        request_method=method,
-        sock_shutdown=sock.shutdown,
-        **options,
-    )
+REPLIES: dict[str, Reply] = {
+    "length": _reply(_LENGTH % 10, b"0123456789", b"0123456789"),
+    "length 0": _reply(_LENGTH % 0, b"", b""),
+    "length, close": _reply(_LENGTH % 4 + _CLOSE, b"abcd", b"abcd", reusable=False),
+    "length, HTTP/1.0": _reply(_LENGTH % 4, b"abcd", b"abcd", b"HTTP/1.0 200 OK", reusable=False),
+    "length, CRLF as data": _reply(b"Content-Length: 3\r\n", b"\r\n\r", b"\r\n\r"),
+    "204": _reply(b"", b"", b"", b"HTTP/1.1 204 No Content"),
+    "304 with a length": _reply(_LENGTH % 9, b"", b"", b"HTTP/1.1 304 Not Modified"),
+    "HEAD with a length": _reply(_LENGTH % 9, b"", b"", method="HEAD"),
+    "HEAD, chunked": _reply(_CHUNKED, b"", b"", method="HEAD"),
+    "until close": _reply(b"", b"until the end", b"until the end", reusable=False, until_close=True),
+    "chunked": _reply(_CHUNKED, b"4\r\nabcd\r\n1\r\ne\r\n00a;x=y\r\n0123456789\r\n0\r\n\r\n", b"abcde0123456789"),
+    "chunked, empty": _reply(_CHUNKED, b"0\r\n\r\n", b""),
+    "chunked, CRLF as data": _reply(_CHUNKED, b"6\r\n\r\n0\r\n\r" + b"\r\n0\r\n\r\n", b"\r\n0\r\n\r"),
+    "chunked, trailers": _reply(
+        _CHUNKED, b"3\r\nabc\r\n0\r\nA: b\r\nC: d\r\n e\r\n\r\n", b"abc", trailers=[("A", "b"), ("C", "d e")]
+    ),
+    "chunked and length": _reply(_CHUNKED + _LENGTH % 99, b"3\r\nabc\r\n0\r\n\r\n", b"abc", reusable=False),
+    "interim, length": Reply(_INTERIM + b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", b"abc"),
+    "interim, chunked": Reply(
+        _INTERIM + b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n", b"a"
+    ),
+}
 
 
-def exchange_response(*script: bytes | BaseException, method: str = "GET", preload: bool = False, **extra: Any) -> Any:
-    """A ``wirepool.response.HTTPResponse`` on an exchange, as a pool makes it; ``extra`` are further attributes."""
-    from wirepool._core.exchange import Exchange
-    from wirepool.response import HTTPResponse
+# --- every way to read ------------------------------------------------------------------------------------------------
 
-    wire = Wire(*script)
-    exchange = Exchange(wire, "localhost", through_object=True)
-    status, version, reason, head, body, flags = exchange.request(
-        method, "/", None, None, preload, -1.0, -1.0, 100, False
-    )
-    response = HTTPResponse.__new__(HTTPResponse)
-    response.status, response.version, response.reason = status, version, reason
-    response._head = head
-    response._request_method = method
-    response._pool = Pool()
-    response._encoded = bool(flags & 4)
-    response._trailer_fields = exchange.trailers
-    if flags & 1:
-        response._body = b"" if body is None else body
-        response._connection = None
-    else:
-        response._x = exchange
-        response._connection = Connection(Socket(wire))
-    for name, value in extra.items():
-        setattr(response, name, value)
-    return response
+
+def _repeat(read: Callable[[], bytes]) -> bytes:
+    parts = []
+    while part := read():
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _readinto(exchange: Exchange, size: int) -> bytes:
+    buffer = bytearray(size)
+
+    def read() -> bytes:
+        return bytes(buffer[: exchange.readinto(buffer)])
+
+    return _repeat(read)
+
+
+READERS: dict[str, Callable[[Exchange], bytes]] = {
+    "read()": lambda x: x.read(),
+    "read(None)": lambda x: x.read(None),
+    "read(1)": lambda x: _repeat(lambda: x.read(1)),
+    "read(3)": lambda x: _repeat(lambda: x.read(3)),
+    "read(2**62)": lambda x: x.read(2**62),
+    "read1()": lambda x: _repeat(x.read1),
+    "read1(2)": lambda x: _repeat(lambda: x.read1(2)),
+    "readinto(1)": lambda x: _readinto(x, 1),
+    "readinto(4)": lambda x: _readinto(x, 4),
+    "readinto(8192)": lambda x: _readinto(x, 8192),
+    "read_chunk()": lambda x: _repeat(x.read_chunk),
+    "read_chunk(3)": lambda x: _repeat(lambda: x.read_chunk(3)),
+    "mixed": lambda x: x.read(2) + x.read1(1) + x.read_chunk(2) + _readinto(x, 1),
+}
