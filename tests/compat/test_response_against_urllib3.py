@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from servers.replies import Connection, Pool, exchange_response, file_response
+from servers.offline import Connection, Pool, exchange_response, file_response
 from wirepool import response as ours
 from wirepool._http_client import Response
 
