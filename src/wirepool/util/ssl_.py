@@ -136,7 +136,7 @@ def assert_fingerprint(cert: bytes | None, fingerprint: str) -> None:
         # Not hexadecimal, or a hash function that this system's policy forbids.
         raise SSLError(error) from error
     if not hmac.compare_digest(actual, expected):
-        raise SSLError(f'Fingerprints did not match. Expected "{fingerprint}", got "{actual.hex()}"')
+        raise SSLError(f'Fingerprints did not match. Expected "{digits}", got "{actual.hex()}"')
 
 
 # What users pass for constants of the ssl module
