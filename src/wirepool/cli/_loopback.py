@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import selectors
+import signal
 import socket
 import sys
 import threading
@@ -130,6 +131,8 @@ def _end_with_stdin() -> None:
 
 def main() -> None:
     """Prints the port and serves until the standard input ends."""
+    # Ctrl-C reaches the whole process group; whoever started us has to go first.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     server = Server()
     threading.Thread(target=_end_with_stdin, daemon=True).start()
     print(server.port, flush=True)

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -360,7 +361,8 @@ class Crossed(_clients.Plain):
     """Gives each answer to the request after it."""
 
     def session(self) -> _clients.Get:
-        get, kept = super().session(), [(200, "0", b"")]
+        get = super().session()
+        kept: list[tuple[int, str | None, bytes]] = [(200, "0", b"")]
 
         def delayed(nonce: str) -> tuple[int, str | None, bytes]:
             kept.append(get(nonce))
@@ -385,6 +387,24 @@ def test_the_demo_notices_a_dead_server(run: Run, monkeypatch: pytest.MonkeyPatc
     result = run("demo", "--requests", "5", "--threads", "2")
     assert result.code == 1
     assert b"0 responses checked" in result.out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are sent differently there")
+def test_the_demo_can_be_interrupted() -> None:
+    command = [sys.executable, "-m", "wirepool", "demo", "-n", "1000000"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        while "client" not in process.stdout.readline().split():
+            pass
+        # As a terminal does it: to the demo and to its server.
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(20) == 130
+        assert process.stderr.read() == "wirepool demo: interrupted\n"
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
 
 
 def test_the_demos_answer_is_what_it_says() -> None:
