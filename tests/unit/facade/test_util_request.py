@@ -74,8 +74,12 @@ class TestMakeHeaders:
 
 class TestAcceptEncoding:
     @pytest.fixture(autouse=True)
-    def not_known_yet(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.delitem(vars(request), "ACCEPT_ENCODING", raising=False)
+    def not_known_yet(self) -> Iterator[None]:
+        known = vars(request).pop("ACCEPT_ENCODING", None)
+        yield
+        vars(request).pop("ACCEPT_ENCODING", None)
+        if known is not None:
+            vars(request)["ACCEPT_ENCODING"] = known
 
     @pytest.fixture
     def importable(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
