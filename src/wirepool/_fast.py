@@ -25,6 +25,7 @@ from wirepool._core.exchange import (
     SKIPPED_LINE,
     TRAILERS,
 )
+from wirepool._core.headers_out import check_field, check_method
 from wirepool._core.watch import shadowed
 from wirepool._errors import is_lost_before_response, stdlib_error
 from wirepool._gear import CONNECTION_SEAMS
@@ -90,10 +91,10 @@ def attempt(
         if conn is None:
             conn = pool._new_conn()
         if type(conn) is not HTTPConnection or conn.proxy is not None:
-            queue.give(conn)
-            return None
+            return _leave_to_other_gear(pool, queue, conn)
         if conn.sock is None:
             reused = False
+            _refuse_early(method, headers)
             conn.timeout = connect
             conn.connect()
         exchange = conn._exchange
@@ -103,8 +104,7 @@ def attempt(
             or (conn._stdlib_used and not _is_idle(conn))
             or shadowed(conn.__dict__, CONNECTION_SEAMS)
         ):
-            queue.give(conn)
-            return None
+            return _leave_to_other_gear(pool, queue, conn)
         if clock is not None:
             read = _read_limit(pool, url, clock)
         send_limit = -1.0 if connect is None else connect
@@ -174,6 +174,19 @@ def _wait_for_slot(pool: HTTPConnectionPool, queue: IdleQueue, timeout: float | 
         if queue.closed:
             raise ClosedPoolError(pool, "Pool is closed.") from None
         raise EmptyPoolError(pool, "Pool is empty and a new connection can't be opened due to blocking mode.") from None
+
+
+def _refuse_early(method: str, headers: Mapping[str, str] | None) -> None:
+    """What must not be sent is told before connecting: a server that is down is no reason to hide it."""
+    check_method(method)
+    for name, value in (headers or {}).items():
+        check_field(name, value)
+
+
+def _leave_to_other_gear(pool: HTTPConnectionPool, queue: IdleQueue, conn: Any) -> None:
+    """This connection was tampered with, or is none of ours: the compatible gear takes it out again."""
+    pool.num_requests -= 1
+    queue.give(conn)
 
 
 def _no_body(method: str) -> bytes | None:
@@ -256,7 +269,7 @@ def _give_up(
     read_timeout: float | None,
 ) -> NoReturn:
     """Closes the connection, gives the slot back, and raises what the compatible gear would have raised."""
-    if isinstance(error, RequestRefused) and exchange is not None and exchange.idle:
+    if isinstance(error, RequestRefused) and (exchange is None or exchange.idle):
         queue.give(conn)  # nothing was sent
         raise stdlib_error(error) from None
     where = exchange.failed_while if exchange is not None else ""

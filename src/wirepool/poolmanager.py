@@ -330,13 +330,20 @@ class PoolManager(RequestMethods):
             route is not None
             and is_plain_target(target := url[slash:])
             and self._watch(self)
-            and self._routes_hold()
+            and self._routes_of[0] is self.pools
+            and self._routes_of[1] == self.connection_pool_kw
             and (route is self._newest or self._touch(route))
         ):
-            kw.setdefault("headers", self.headers)
-            response = route[0].urlopen(method, target, redirect=False, assert_same_host=False, **kw)
+            headers = kw.pop("headers") if "headers" in kw else self.headers
+            if kw:
+                response = route[0].urlopen(
+                    method, target, headers=headers, redirect=False, assert_same_host=False, **kw
+                )
+            else:  # by position: names cost a tenth of the whole call
+                response = route[0].urlopen(method, target, None, headers, None, False, False)
             if response.status < 300 or not redirect:
                 return response  # type: ignore[no-any-return]
+            kw["headers"] = headers
             return self._follow(method, url, response, redirect, kw)
         return self._urlopen_parsed(method, url, redirect, kw)
 
