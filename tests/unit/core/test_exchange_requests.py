@@ -162,7 +162,7 @@ def test_a_refused_request_sends_nothing_and_costs_nothing(wire: Any, args: Any,
         with pytest.raises(error):
             ask(x, *args)
         assert (bytes(peer.sent), x.idle, x.held, x.failed_while) == (b"", True, 0, "")
-        if not (len(args) == 4):
+        if len(args) != 4:
             with pytest.raises(error):
                 x.begin(*(*args, None)[:3], 3, 100, False)
             assert (x.idle, x.held) == (True, 0)
@@ -310,11 +310,13 @@ def test_other_failures_pass_through_and_break_the_exchange(failure: BaseExcepti
 
 @pytest.mark.parametrize("size", [0, 10, 1_000_000])
 def test_epipe_while_sending_yields_the_answer(size: int) -> None:
-    with SocketWire([EARLY]) as peer:
-        peer.theirs.shutdown(socket.SHUT_RD)
-        status, _, _, _, body, flags = ask(peer.exchange, "POST", body=b"x" * size, preload=True)
-        assert (status, body, flags) == (413, b"stop", module.COMPLETE)
-        assert not peer.exchange.idle
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(EARLY)
+        theirs.shutdown(socket.SHUT_RD)
+        x = Exchange(ours.fileno(), "h")
+        status, _, _, _, body, flags = ask(x, "POST", body=b"x" * size, preload=True)
+        assert (status, body, flags, x.idle) == (413, b"stop", module.COMPLETE, False)
 
 
 def test_epipe_without_an_answer_is_a_lost_connection() -> None:
@@ -341,16 +343,19 @@ def test_a_reset_while_sending_blocks_yields_the_answer() -> None:
 
 
 def test_a_peer_that_neither_reads_nor_answers_times_the_sending_out() -> None:
-    for stream in (False, True):
+    def at_once(x: Exchange) -> None:
+        ask(x, "POST", body=b"x" * 3_000_000, send_timeout=0.05)
+
+    def in_blocks(x: Exchange) -> None:
+        x.begin("POST", "/", None, -1, 100, False)
+        x.send(b"x" * 3_000_000, 0.05)
+
+    for send in (at_once, in_blocks):
         ours, theirs = socket.socketpair()
         with ours, theirs:
             x = Exchange(ours.fileno(), "h")
             with pytest.raises(WaitTimeout):
-                if stream:
-                    x.begin("POST", "/", None, -1, 100, False)
-                    x.send(b"x" * 3_000_000, 0.05)
-                else:
-                    ask(x, "POST", body=b"x" * 3_000_000, send_timeout=0.05)
+                send(x)
             assert (x.failed_while, x.held, x.idle) == ("sending", 0, False)
 
 
