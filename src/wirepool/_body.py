@@ -65,7 +65,8 @@ _MAX_CHUNK_LINE_LENGTH = 65536
 _MAX_TRAILER_FIELDS = 100
 
 # A file is asked for so much at first and then for as much as it already gave: memory follows what was received, not
-# what a Content-Length or a chunk size announced. In chunked bodies http.client collects single chunks, hence less.
+# what a Content-Length or a chunk size announced. Of a chunked body http.client makes a list, an item a chunk, which may
+# be one byte; hence less there, and always the same.
 _FIRST_STEP = 1 << 20
 _CHUNKED_STEP = 1 << 16
 
@@ -76,9 +77,9 @@ class ResponseBody(BaseHTTPResponse):
     """A response's body before decoding. Not for use by itself: :class:`~wirepool.HTTPResponse` builds on it."""
 
     # A pool makes a response on an exchange by HTTPResponse.__new__(HTTPResponse) and sets status, version, reason,
-    # _retries, _head, _body or _x, _pool, _connection, _request_url, _request_method and, if it
-    # knows, _encoded and _trailer_fields. All else has its default here, so that a response nobody looks at twice costs
-    # nothing. Only immutable values.
+    # _retries, _head, _body or _x, _pool, _connection, _request_url, _request_method and, if it knows, _encoded and
+    # _trailer_fields. All else has its default here, so that a response nobody looks at twice costs nothing. Only
+    # immutable values.
     auto_close: bool = True
     enforce_content_length: bool = True
     chunk_left: int | None = None  # of the current chunk, on a file
@@ -468,7 +469,8 @@ def _read_in_steps(file: _HttplibHTTPResponse, amt: int | None) -> bytes:
             break
         pieces.append(data)
         received += len(data)
-        step = max(step, received)
+        if not file.chunked:
+            step = max(step, received)
     body = b"".join(pieces)
     if amt is None and file.length and not file.chunked:
         raise _HttplibIncompleteRead(body, file.length)
