@@ -65,8 +65,8 @@ _MAX_CHUNK_LINE_LENGTH = 65536
 _MAX_TRAILER_FIELDS = 100
 
 # A file is asked for so much at first and then for as much as it already gave: memory follows what was received, not
-# what a Content-Length or a chunk size announced. Of a chunked body http.client makes a list, an item a chunk, which may
-# be one byte; hence less there, and always the same.
+# what a Content-Length or a chunk size announced. Of a chunked body http.client makes a list with an item a chunk, and
+# a chunk may be one byte; hence less there, and always the same.
 _FIRST_STEP = 1 << 20
 _CHUNKED_STEP = 1 << 16
 
