@@ -91,7 +91,8 @@ def attempt(
         if conn is None:
             conn = pool._new_conn()
         if type(conn) is not HTTPConnection or conn.proxy is not None:
-            return _leave_to_other_gear(pool, queue, conn)
+            _leave_to_other_gear(pool, queue, conn)
+            return None
         if conn.sock is None:
             reused = False
             _refuse_early(method, headers)
@@ -104,7 +105,8 @@ def attempt(
             or (conn._stdlib_used and not _is_idle(conn))
             or shadowed(conn.__dict__, CONNECTION_SEAMS)
         ):
-            return _leave_to_other_gear(pool, queue, conn)
+            _leave_to_other_gear(pool, queue, conn)
+            return None
         if clock is not None:
             read = _read_limit(pool, url, clock)
         send_limit = -1.0 if connect is None else connect

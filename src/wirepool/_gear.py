@@ -56,6 +56,7 @@ STDLIB_RESPONSE_SEAMS = ("begin", "read", "read1", "readinto", "close", "_read_s
 RESPONSE_SEAMS = ("__init__", "__new__")
 RETRY_SEAMS = ("is_retry", "from_int")
 
+
 def _originals(cls: type, names: tuple[str, ...]) -> list[tuple[type, str, object]]:
     return [(cls, name, static_lookup(cls, name)) for name in names]
 

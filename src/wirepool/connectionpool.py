@@ -12,7 +12,6 @@ from __future__ import annotations
 import errno
 import logging
 import queue
-import sys
 import weakref
 from socket import timeout as SocketTimeout
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -23,6 +22,14 @@ from wirepool._collections import HTTPHeaderDict
 from wirepool._core.headers_out import is_plain_target
 from wirepool._core.idle import IdleQueue
 from wirepool._request_methods import RequestMethods
+from wirepool._retrying import (
+    after_failure,
+    can_send_again,
+    retries_after_redirect,
+    retries_after_status,
+    rewind,
+    without,
+)
 from wirepool.connection import BrokenPipeError as BrokenPipeError
 from wirepool.connection import DummyConnection as DummyConnection
 from wirepool.connection import HTTPConnection, HTTPException
@@ -33,31 +40,22 @@ from wirepool.exceptions import (
     FullPoolError,
     HostChangedError,
     LocationValueError,
-    MaxRetryError,
     ProtocolError,
     ProxyError,
     ReadTimeoutError,
     SSLError,
     TimeoutError,
-    UnrewindableBodyError,
 )
 from wirepool.response import BaseHTTPResponse, BaseSSLError, HTTPResponse
 from wirepool.util.connection import is_connection_dropped
 from wirepool.util.proxy import connection_requires_http_tunnel as connection_requires_http_tunnel
-from wirepool.util.request import _is_sent_once, rewind_body, set_file_position
+from wirepool.util.request import set_file_position
 from wirepool.util.retry import Retry
+from wirepool.util.ssl_match_hostname import CertificateError
 from wirepool.util.timeout import _DEFAULT_TIMEOUT, Timeout
 from wirepool.util.url import Url, _encode_target, parse_url
 from wirepool.util.url import _normalize_host as normalize_host
 from wirepool.util.util import to_str
-
-try:
-    from wirepool.util.ssl_match_hostname import CertificateError
-except ImportError:  # a Python without ssl
-
-    class CertificateError(ValueError):  # type: ignore[no-redef]
-        """Stands in for the class of util.ssl_match_hostname; never raised."""
-
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -529,12 +527,12 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
                 CertificateError,
                 ProxyError,
             ) as error:
-                if getattr(error, "lost_on_reuse", False) and method in _IDEMPOTENT and _can_send_again(body, body_pos):
+                if getattr(error, "lost_on_reuse", False) and method in _IDEMPOTENT and can_send_again(body, body_pos):
                     log.debug("Replaying on a new connection: %s", url)
                 else:
-                    retries = self._after_failure(error, method, url, retries)
+                    retries = after_failure(self, error, method, url, retries)
                 if body is not None:
-                    _rewind(body, body_pos)
+                    rewind(body, body_pos)
                 continue
 
             status = response.status
@@ -542,7 +540,7 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
                 return response  # type: ignore[no-any-return]
             location = redirect and response.get_redirect_location()
             if location:
-                following = self._redirect(response, retries, method, url, location)
+                following = retries_after_redirect(self, response, retries, method, url, location)
                 if following is None:
                     return response  # type: ignore[no-any-return]
                 retries = following
@@ -550,17 +548,17 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
                     method, body, body_pos, chunked = "GET", None, None, False
                     headers = HTTPHeaderDict(headers)._prepare_for_method_change()
                 if not self.is_same_host(location):
-                    headers = _without(headers, retries.remove_headers_on_redirect)
+                    headers = without(headers, retries.remove_headers_on_redirect)
                 url = location
             elif retries.is_retry(method, status, bool(response.headers.get("Retry-After"))):
-                following = self._retry_status(response, retries, method, url)
+                following = retries_after_status(self, response, retries, method, url)
                 if following is None:
                     return response  # type: ignore[no-any-return]
                 retries = following
             else:
                 return response  # type: ignore[no-any-return]
             if body is not None:
-                _rewind(body, body_pos)
+                rewind(body, body_pos)
 
     def _effective_retries(self, retries: Any, redirect: bool) -> Retry:
         if retries is None and isinstance(self.retries, Retry):
@@ -574,78 +572,6 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         if assert_same_host and not self.is_same_host(url):
             raise HostChangedError(self, url, retries)
         return to_str(_encode_target(url) if url.startswith("/") else parse_url(url).url)
-
-    def _after_failure(self, error: Exception, method: str, url: str, retries: Retry) -> Retry:
-        """The retries that are left after a failed attempt, or the exception that says there are none."""
-        meaning: Exception = error
-        if isinstance(error, (BaseSSLError, CertificateError)):
-            meaning = SSLError(error)
-        elif isinstance(error, (OSError, HTTPException)) and not isinstance(error, (TimeoutError, ProtocolError)):
-            meaning = ProtocolError("Connection aborted.", error)
-        retries = retries.increment(method, url, error=meaning, _pool=self, _stacktrace=sys.exc_info()[2])
-        retries.sleep()
-        log.warning(
-            "Retrying (%r) after connection broken by '%r': %s",
-            retries,
-            meaning,
-            url,
-            extra={"__urllib3-retry-warning": {"host": self.host}},
-        )
-        return retries
-
-    def _redirect(self, response: Any, retries: Retry, method: str, url: str, location: str) -> Retry | None:
-        """The retries left for following a redirect; None if the response is to be returned instead."""
-        try:
-            left = retries.increment("GET" if response.status == 303 else method, url, response=response, _pool=self)
-        except MaxRetryError:
-            if retries.raise_on_redirect:
-                response.drain_conn()
-                raise
-            return None
-        response.drain_conn()
-        left.sleep_for_retry(response)
-        log.debug("Redirecting %s -> %s", url, location)
-        return left
-
-    def _retry_status(self, response: Any, retries: Retry, method: str, url: str) -> Retry | None:
-        """The retries left for asking again because of the status; None if the response is to be returned instead."""
-        try:
-            left = retries.increment(method, url, response=response, _pool=self)
-        except MaxRetryError:
-            if retries.raise_on_status:
-                response.drain_conn()
-                raise
-            return None
-        response.drain_conn()
-        left.sleep(response)
-        log.debug("Retry: %s", url)
-        return left
-
-
-def _can_send_again(body: Any, body_pos: Any) -> bool:
-    """Whether all of a body is still at hand."""
-    return body is None or isinstance(body, (str, bytes, bytearray, memoryview)) or isinstance(body_pos, int)
-
-
-def _rewind(body: Any, body_pos: Any) -> None:
-    """Make a body ready for being sent again.
-
-    :raises UnrewindableBodyError: it was used up, or cannot be set back: an empty resend would be silent loss.
-    """
-    if body_pos is not None:
-        rewind_body(body, body_pos)
-    elif _is_sent_once(body):
-        raise UnrewindableBodyError("Unable to send the body again: it is an iterator, and was used up.")
-
-
-def _without(headers: Mapping[str, str], names: Any) -> Mapping[str, str]:
-    if not names or not any(name.lower() in names for name in headers):
-        return headers
-    kept = HTTPHeaderDict(headers)
-    for name in list(kept):
-        if name.lower() in names:
-            del kept[name]
-    return kept
 
 
 def connection_from_url(url: str, **kw: Any) -> HTTPConnectionPool:

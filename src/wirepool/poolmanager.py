@@ -20,7 +20,8 @@ from wirepool._collections import HTTPHeaderDict, RecentlyUsedContainer
 from wirepool._core.headers_out import is_plain_target
 from wirepool._core.watch import Watch
 from wirepool._request_methods import RequestMethods
-from wirepool.connectionpool import HTTPConnectionPool, _rewind, _without, port_by_scheme
+from wirepool._retrying import rewind, without
+from wirepool.connectionpool import HTTPConnectionPool, port_by_scheme
 from wirepool.exceptions import LocationValueError, MaxRetryError, URLSchemeUnknown
 from wirepool.response import BaseHTTPResponse
 from wirepool.util.proxy import connection_requires_http_tunnel
@@ -391,7 +392,7 @@ class PoolManager(RequestMethods):
             retries = Retry.from_int(retries, redirect=redirect)
         pool = response._pool  # type: ignore[attr-defined]
         if retries.remove_headers_on_redirect and not pool.is_same_host(location):
-            kw["headers"] = _without(kw["headers"], retries.remove_headers_on_redirect)
+            kw["headers"] = without(kw["headers"], retries.remove_headers_on_redirect)
         try:
             retries = retries.increment(method, url, response=response, _pool=pool)
         except MaxRetryError:
@@ -404,7 +405,7 @@ class PoolManager(RequestMethods):
         log.info("Redirecting %s -> %s", url, location)
         response.drain_conn()
         if kw.get("body") is not None:
-            _rewind(kw["body"], kw.get("body_pos"))
+            rewind(kw["body"], kw.get("body_pos"))
         return self.urlopen(method, location, **kw)
 
 

@@ -1,0 +1,111 @@
+"""What comes after an attempt: try again, follow the redirect, or stop.
+
+The loop is :meth:`HTTPConnectionPool.urlopen`; the rules are those of :class:`~wirepool.Retry`. Each function returns
+the retries that are left, after the pause they ask for, or says that the loop is over.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from http.client import HTTPException
+from typing import TYPE_CHECKING, Any
+
+from wirepool._collections import HTTPHeaderDict
+from wirepool.exceptions import MaxRetryError, ProtocolError, SSLError, TimeoutError, UnrewindableBodyError
+from wirepool.response import BaseSSLError
+from wirepool.util.request import _is_sent_once, rewind_body
+from wirepool.util.ssl_match_hostname import CertificateError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from wirepool.connectionpool import HTTPConnectionPool
+    from wirepool.util.retry import Retry
+
+__all__ = ["after_failure", "can_send_again", "retries_after_redirect", "retries_after_status", "rewind", "without"]
+
+log = logging.getLogger("wirepool.connectionpool")
+
+
+def after_failure(pool: HTTPConnectionPool, error: Exception, method: str, url: str, retries: Retry) -> Retry:
+    """The retries left after a failed attempt.
+
+    :raises MaxRetryError: there are none; or ``error`` itself, as the rules have it.
+    """
+    meaning: Exception = error
+    if isinstance(error, (BaseSSLError, CertificateError)):
+        meaning = SSLError(error)
+    elif isinstance(error, (OSError, HTTPException)) and not isinstance(error, (TimeoutError, ProtocolError)):
+        meaning = ProtocolError("Connection aborted.", error)
+    retries = retries.increment(method, url, error=meaning, _pool=pool, _stacktrace=sys.exc_info()[2])
+    retries.sleep()
+    log.warning(
+        "Retrying (%r) after connection broken by '%r': %s",
+        retries,
+        meaning,
+        url,
+        extra={"__urllib3-retry-warning": {"host": pool.host}},
+    )
+    return retries
+
+
+def retries_after_redirect(
+    pool: HTTPConnectionPool, response: Any, retries: Retry, method: str, url: str, location: str
+) -> Retry | None:
+    """The retries left for following a redirect; None if the response is to be returned instead."""
+    try:
+        left = retries.increment("GET" if response.status == 303 else method, url, response=response, _pool=pool)
+    except MaxRetryError:
+        if retries.raise_on_redirect:
+            response.drain_conn()
+            raise
+        return None
+    response.drain_conn()
+    left.sleep_for_retry(response)
+    log.debug("Redirecting %s -> %s", url, location)
+    return left
+
+
+def retries_after_status(
+    pool: HTTPConnectionPool, response: Any, retries: Retry, method: str, url: str
+) -> Retry | None:
+    """The retries left for asking again because of the status; None if the response is to be returned instead."""
+    try:
+        left = retries.increment(method, url, response=response, _pool=pool)
+    except MaxRetryError:
+        if retries.raise_on_status:
+            response.drain_conn()
+            raise
+        return None
+    response.drain_conn()
+    left.sleep(response)
+    log.debug("Retry: %s", url)
+    return left
+
+
+def can_send_again(body: Any, body_pos: Any) -> bool:
+    """Whether all of a body is still at hand."""
+    return body is None or isinstance(body, (str, bytes, bytearray, memoryview)) or isinstance(body_pos, int)
+
+
+def rewind(body: Any, body_pos: Any) -> None:
+    """Make a body ready for being sent again.
+
+    :raises UnrewindableBodyError: it was used up, or cannot be set back: an empty resend would be silent loss.
+    """
+    if body_pos is not None:
+        rewind_body(body, body_pos)
+    elif _is_sent_once(body):
+        raise UnrewindableBodyError("Unable to send the body again: it is an iterator, and was used up.")
+
+
+def without(headers: Mapping[str, str], names: Collection[str]) -> Mapping[str, str]:
+    """The header fields but those of some (lower-case) names; the caller's mapping is left as it is."""
+    if not names or not any(name.lower() in names for name in headers):
+        return headers
+    kept = HTTPHeaderDict(headers)
+    for name in list(kept):
+        if name.lower() in names:
+            del kept[name]
+    return kept
