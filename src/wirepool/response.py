@@ -361,8 +361,9 @@ class HTTPResponse(ResponseBody):
 
         After a part of the body was read otherwise: the rest, and that is not kept.
         """
-        if self._encoded is False and self._body is not None:
-            return self._body  # type: ignore[return-value]
+        body = self._body
+        if body is not None and self._encoded is False:
+            return body  # type: ignore[return-value]
         return self._read_data()
 
     def _read_data(self) -> bytes:
