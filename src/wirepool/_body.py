@@ -18,7 +18,7 @@ from http.client import HTTPException, HTTPMessage
 from http.client import HTTPResponse as _HttplibHTTPResponse
 from http.client import IncompleteRead as _HttplibIncompleteRead
 from socket import timeout as SocketTimeout
-from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from ._base_response import BaseHTTPResponse, is_chunked
 from ._core.chunked import parse_chunk_size
@@ -35,27 +35,10 @@ except ImportError:  # a Python built without TLS
 
 if TYPE_CHECKING:
     from ._collections import HTTPHeaderDict
+    from ._core.exchange import Exchange
     from ._decode import BytesQueueBuffer
     from .connection import HTTPConnection
     from .connectionpool import HTTPConnectionPool
-
-    class Exchange(Protocol):
-        """What a response uses of the core's exchange: the body, de-chunked but not content-decoded."""
-
-        complete: bool  # the whole body was received
-        reusable: bool  # ... and the connection may serve another request
-        remaining: int  # bytes to come, -1 if only the end will tell
-        received: int  # bytes given out
-        chunked: bool
-        trailers: list[tuple[str, str]] | None
-
-        def read(self, amt: int = -1) -> bytes: ...
-        def read1(self, amt: int = -1) -> bytes: ...
-        def read_chunk(self, amt: int = -1) -> bytes: ...
-        def readinto(self, buf: memoryview) -> int: ...
-        def abandon(self) -> None: ...
-        def detach(self) -> tuple[bytes, str, int, int | None]: ...
-
 
 __all__ = ["BaseSSLError", "ResponseBody"]
 

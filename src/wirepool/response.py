@@ -49,7 +49,7 @@ from .util.response import is_fp_closed, is_response_to_head
 from .util.retry import Retry
 
 if TYPE_CHECKING:
-    from ._body import Exchange
+    from ._core.exchange import Exchange
     from .connection import HTTPConnection
     from .connectionpool import HTTPConnectionPool
 
