@@ -36,6 +36,7 @@ from wirepool._core.head cimport (
     WP_LENGTH,
     WP_NO_BODY,
     WP_UNTIL_CLOSE,
+    fields_check,
     fields_of,
     head_framing,
     head_parse,
@@ -506,8 +507,12 @@ cdef class Exchange:
     cdef void _end_message(self) noexcept nogil:
         """The trailer section (head_len octets at the start of rx, 0 when the stream ended) was found."""
         if self.head_len > 2:
-            # Rare. The octets wait in tx, empty since the request was sent, until somebody asks for the fields.
-            self.tx.append(self.rx.data + self.rx.start, self.head_len)
+            # Rare. The octets wait in tx, empty since the request was sent, until somebody asks for the fields. What
+            # cannot be read safely is left out: the body is complete all the same, but nothing follows it here.
+            if fields_check(self.rx.data + self.rx.start, self.head_len, &self.info.doubtful) == WP_OK:
+                self.tx.append(self.rx.data + self.rx.start, self.head_len)
+            else:
+                self.info.doubtful = True
         self.rx.consume(self.head_len)
         self._finish()
         self.in_trailer = False

@@ -54,5 +54,8 @@ cdef wp_status head_framing(const HeadInfo *info, bint head_request, wp_framing 
 # The fields of a complete head (or of a trailer section, with `has_status_line` false) as (name, value) pairs,
 # latin-1, folds joined by one space.
 cdef list fields_of(const char *p, size_t n, bint has_status_line)
+# Whether the field lines p[0:n] (a trailer section) can be read safely: WP_OK or an error. Sets *doubtful, as in
+# HeadInfo, when one of them is no field or has no token for a name.
+cdef wp_status fields_check(const char *p, size_t n, bint *doubtful) noexcept nogil
 # The reason phrase as str, latin-1.
 cdef str reason_of(const char *p, const HeadInfo *info)

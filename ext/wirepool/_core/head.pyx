@@ -337,6 +337,18 @@ cdef wp_status head_parse(const char *p, size_t n, HeadInfo *out) noexcept nogil
     return WP_OK
 
 
+cdef wp_status fields_check(const char *p, size_t n, bint *doubtful) noexcept nogil:
+    cdef size_t pos = 0
+    cdef FieldLine field
+    cdef wp_status status
+    while True:
+        status = _next_field(p, n, &pos, &field)
+        if status != WP_OK:
+            return WP_OK if status == WP_NEED_MORE else status
+        if field.doubtful:
+            doubtful[0] = True
+
+
 cdef wp_status head_framing(const HeadInfo *info, bint head_request, wp_framing *framing,
                             int64_t *length) noexcept nogil:
     length[0] = 0

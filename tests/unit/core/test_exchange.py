@@ -446,3 +446,26 @@ def test_a_socket_object_is_kept_and_used_by_its_descriptor() -> None:
         x = module.Exchange(peer.ours, "example.org")
         assert x.transport is peer.ours
         assert ask(x, preload=True)[4] == b"ok"
+
+
+@wires
+@pytest.mark.parametrize(
+    ("section", "trailers", "reusable"),
+    [
+        (b"A: b\r\n", [("A", "b")], True),
+        (b"A B: c\r\n", [("A B", "c")], False),
+        (b"no colon\r\n", [], False),
+        (b"A\0: b\r\n", None, False),
+        (b"A: b\rc\r\n", None, False),
+        (b"A: b\r\nContent-Length : 5\r\n", None, False),
+        (b" fold: of nothing\r\n", None, False),
+    ],
+)
+def test_trailers_that_can_not_be_read_safely_cost_the_connection(
+    wire: Any, section: bytes, trailers: Any, reusable: bool
+) -> None:
+    data = CHUNKED + b"3\r\nabc\r\n0\r\n" + section + b"\r\n"
+    for sizes in every_cut(len(data)):
+        with answered(wire, *cut(data, sizes), preload=True) as (x, result):
+            assert (result[4], x.complete, x.reusable, x.trailers) == (b"abc", True, reusable, trailers)
+            assert x.held == 0
