@@ -178,7 +178,8 @@ class Response(http.client.HTTPResponse):
     def _close_conn(self) -> None:
         if self.fp is not None and self._has_left_over():
             self._condemn()
-        super()._close_conn()  # type: ignore[misc]
+        if self.fp is not None:  # closing the connection closes its response, which is this one
+            super()._close_conn()  # type: ignore[misc]
 
     def _has_left_over(self) -> bool:
         """Whether bytes were received beyond the response; looks only at what is buffered.
@@ -197,5 +198,6 @@ class Response(http.client.HTTPResponse):
     def _condemn(self) -> None:
         """The connection must not serve another request."""
         conn = self.owner() if self.owner is not None else None
+        self.owner = None
         if conn is not None:
             conn.close()
