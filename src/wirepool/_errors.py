@@ -71,7 +71,7 @@ def _lost(error: ConnectionLost, exchange: Exchange | None) -> Exception:
     if error.status == _EOF_IN_BODY:
         received = exchange.received if exchange is not None else 0
         missing = exchange.remaining if exchange is not None else -1
-        return IncompleteRead(received, missing if missing >= 0 else None)  # type: ignore[arg-type]
+        return IncompleteRead(received, missing if missing >= 0 else None)
     return http.client.RemoteDisconnected("Remote end closed connection within the response head")
 
 
@@ -127,4 +127,4 @@ def is_lost_before_response(error: BaseException) -> bool:
 
 def translate_body_error(error: Exception, response: HTTPResponse) -> NoReturn:
     """Raises what an error means that the exchange of ``response`` met while reading its body."""
-    response._raise_meaning(stdlib_error(error, response._x))  # type: ignore[arg-type]
+    response._raise_meaning(stdlib_error(error, response._x))

@@ -50,6 +50,8 @@ class Response(http.client.HTTPResponse):
     # The head as it came, for the shift between gears and for warnings.
     head: bytes = b""
     skipped_lines = False
+    # Of a response that was begun in the fast gear: the connection is to be closed when the body is over.
+    last_on_connection = False
     trailer_pairs: list[tuple[str, str]] | None = None
 
     # ------------------------------------------------------------ the head
@@ -144,7 +146,7 @@ class Response(http.client.HTTPResponse):
         line = self.fp.readline(_MAX_CHUNK_LINE + 1)
         if not line.endswith(b"\n") and len(line) <= _MAX_CHUNK_LINE:
             self._close_conn()
-            raise IncompleteRead(0, None)  # type: ignore[arg-type]
+            raise IncompleteRead(0, None)
         try:
             return _chunked.parse_chunk_size(line)
         except CoreError as error:
@@ -176,7 +178,7 @@ class Response(http.client.HTTPResponse):
     # ------------------------------------------------------------ the end
 
     def _close_conn(self) -> None:
-        if self.fp is not None and self._has_left_over():
+        if self.fp is not None and (self.last_on_connection or self._has_left_over()):
             self._condemn()
         if self.fp is not None:  # closing the connection closes its response, which is this one
             super()._close_conn()  # type: ignore[misc]

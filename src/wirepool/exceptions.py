@@ -297,18 +297,19 @@ class IncompleteRead(HTTPError, httplib_IncompleteRead):
     """The body ended early.
 
     :ivar partial: bytes received. A number here, whereas :mod:`http.client` keeps the data itself.
-    :ivar expected: bytes that were still to come.
+    :ivar expected: bytes that were still to come; None if only the end would have told.
     """
 
     partial: int  # type: ignore[assignment]
-    expected: int
+    expected: int | None
 
-    def __init__(self, partial: int, expected: int) -> None:
+    def __init__(self, partial: int, expected: int | None) -> None:
         self.partial = partial
         self.expected = expected
 
     def __repr__(self) -> str:
-        return f"IncompleteRead({self.partial} bytes read, {self.expected} more expected)"
+        missing = "" if self.expected is None else f", {self.expected} more expected"
+        return f"IncompleteRead({self.partial} bytes read{missing})"
 
 
 class InvalidChunkLength(HTTPError, httplib_IncompleteRead):
