@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import io
 import socket
-import weakref
 from typing import TYPE_CHECKING, Any
 
 from wirepool._core.head import parse_fields, parse_head
 from wirepool._http_client import Response, message_from
 
 if TYPE_CHECKING:
-    from wirepool.connection import HTTPConnection
     from wirepool.response import HTTPResponse
 
 __all__ = ["original_response"]
@@ -52,7 +50,9 @@ def original_response(response: HTTPResponse) -> Response:
     conn = response._connection
     sock = conn.sock if conn is not None else None
     if conn is not None:
-        _hand_over(conn, original)
+        facts = parse_head(original.head, original._method == "HEAD")  # type: ignore[attr-defined]
+        original.last_on_connection = facts["doubtful"] or not facts["keep_alive"]
+        conn._continue_with(original)
     if sock is None:
         original.fp = io.BufferedReader(io.BytesIO(received))
     else:
@@ -60,16 +60,6 @@ def original_response(response: HTTPResponse) -> Response:
         sock._io_refs += 1  # type: ignore[union-attr]
         original.fp = io.BufferedReader(_ResumedSocketIO(sock, received))
     return original
-
-
-def _hand_over(conn: HTTPConnection, original: Response) -> None:
-    """The connection's next request waits for this response, as the standard library's state machine has it."""
-    facts = parse_head(original.head, original._method == "HEAD")  # type: ignore[attr-defined]
-    original.owner = weakref.ref(conn)
-    original.last_on_connection = facts["doubtful"] or not facts["keep_alive"]
-    conn._HTTPConnection__response = original  # type: ignore[attr-defined]
-    conn._open_exchange()
-    conn._stdlib_used = True
 
 
 def _without_body(response: HTTPResponse) -> Response:

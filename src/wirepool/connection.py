@@ -193,6 +193,13 @@ class HTTPConnection(_HTTPConnection):
         else:
             self._exchange = self._exchange_sock = None
 
+    def _continue_with(self, original: Response) -> None:
+        """The standard library goes on with a response that the exchange began; the next request waits for it."""
+        original.owner = weakref.ref(self)
+        self.__response = original
+        self._open_exchange()
+        self._stdlib_used = True
+
     def _host_field(self) -> str:
         """The value of ``Host`` (RFC 9110 7.2): no default port, IPv6 addresses in brackets without a zone."""
         host = self.host

@@ -81,6 +81,9 @@ class Connection:
     def close(self) -> None:
         self.closed += 1
 
+    def _continue_with(self, original: Any) -> None:
+        self.pending = original
+
 
 class Pool:
     """Collects the connections given back."""
