@@ -49,7 +49,7 @@ lint: $(VENV)/.with-dev $(VENV)/.installed
 	@echo "== stubtest" && $(PY) -m mypy.stubtest wirepool
 
 bench: $(VENV)/.with-dev $(VENV)/.installed nginx
-	@$(PY) -m pytest bench/micro -q --benchmark-disable-gc
+	@$(PY) bench/run.py
 
 # --- set-up, done once; the stamps say what is done ----------------------------------------------------------------
 
