@@ -36,7 +36,7 @@ QUICK_TESTS := tests/unit tests/behaviour
 
 .PHONY: demo test lint bench dist test-sanitized test-debug nginx clean
 
-demo: $(VENV)/.installed
+demo: $(VENV)/.with-demo $(VENV)/.installed
 	@$(VENV)/$(BIN)/wirepool demo
 
 test: $(VENV)/.with-$(DEPS) $(VENV)/.installed nginx
