@@ -1,6 +1,6 @@
 """Is an idle descriptor still usable? One poll without waiting, about 0.3 microseconds.
 
-Readable while idle means dead, whatever there is to read (RFC 9112 9.6: a client must not use bytes that no request
+Readable while idle means dead, whatever there is to read (RFC 9112 9.2: a client must not use bytes that no request
 asked for). A descriptor that cannot be polled counts as dead. Does not block, so the GIL may be held.
 
 Threading kind: frozen.

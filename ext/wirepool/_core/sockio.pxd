@@ -1,9 +1,9 @@
 # Bytes through a socket descriptor: send, receive, wait, each with an absolute deadline.
 #
 # No Python, no GIL. A descriptor may be blocking or not: with a deadline every call is made not to block, and the wait
-# is a poll of its own, so the deadline is honoured either way. EINTR inside a wait is told (WP_INTERRUPTED), because the caller must
-# look for signals with the GIL held and then go on with the same deadline. errno comes back through *error, read right
-# after the call that failed.
+# is a poll of its own, so the deadline is honoured either way. EINTR inside a wait is told (WP_INTERRUPTED), because
+# the caller must look for signals with the GIL held and then go on with the same deadline. errno comes back through
+# *error, read right after the call that failed.
 #
 # Does not own descriptors: the Python socket does, and whoever calls keeps it alive and open meanwhile.
 #
