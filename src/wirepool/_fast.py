@@ -69,9 +69,13 @@ def attempt(
     queue: IdleQueue = pool.pool
     limits = pool.timeout if timeout is _DEFAULT_TIMEOUT else timeout
     clock = None
-    if type(limits) is Timeout and limits.total is None:
-        connect: Any = limits._connect
-        read: Any = limits._read
+    connect: Any
+    read: Any
+    if type(limits) is float and limits > 0:
+        connect = read = limits
+    elif type(limits) is Timeout and limits.total is None:
+        connect = limits._connect
+        read = limits._read
         if connect is _DEFAULT_TIMEOUT:
             connect = getdefaulttimeout()
         if read is _DEFAULT_TIMEOUT:
