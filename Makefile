@@ -46,7 +46,7 @@ lint: $(VENV)/.with-dev $(VENV)/.installed
 	@echo "== ruff" && $(PY) -m ruff check . && $(PY) -m ruff format --check .
 	@echo "== cython-lint" && PATH="$(VENV)/$(BIN):$$PATH" cython-lint ext
 	@echo "== mypy" && $(PY) -m mypy
-	@echo "== stubtest" && $(PY) -m mypy.stubtest wirepool
+	@echo "== stubtest" && $(PY) -m mypy.stubtest wirepool._core
 
 bench: $(VENV)/.with-dev $(VENV)/.installed nginx
 	@$(PY) bench/run.py
