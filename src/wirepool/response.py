@@ -321,7 +321,10 @@ class HTTPResponse(ResponseBody):
             raise OSError("this response has no file, hence no descriptor")
         if not hasattr(self._file, "fileno"):
             raise OSError("the file of this response has no descriptor")
-        return self._file.fileno()  # type: ignore[no-any-return]
+        try:
+            return self._file.fileno()  # type: ignore[no-any-return]
+        except AttributeError:  # http.client drops its file at the end of the body
+            raise OSError("the body is over, and its file gone") from None
 
     def flush(self) -> None:
         """Flush the file behind the body, if it can be."""
@@ -571,10 +574,19 @@ class HTTPResponse(ResponseBody):
             if amt == 0:
                 return
             limit = None if amt is None or amt < 0 else amt
+            yield from self._decoded_before(decode_content, limit)
             for chunk in self._chunks(limit):
                 yield from self._decoded_chunk(chunk, decode_content, limit)
             if decode_content and (rest := self._flush_decoder()):
                 yield rest
+
+    def _decoded_before(self, decode_content: bool | None, limit: int | None) -> Generator[bytes]:
+        """What an earlier read() decoded beyond what it gave."""
+        buffer = self._decoded_buffer
+        if buffer and not decode_content:
+            self._refuse_mixing()
+        while buffer:
+            yield buffer.get_all() if limit is None else buffer.get(limit)
 
     def _decoded_chunk(self, chunk: bytes, decode_content: bool | None, limit: int | None) -> Generator[bytes]:
         data = self._decode(chunk, decode_content, flush_decoder=False, max_length=limit)
