@@ -51,6 +51,10 @@ _RARE = CONTENT_ENCODING | SKIPPED_LINE | TRAILERS | BOTH_LENGTHS
 _DONE = COMPLETE | REUSABLE
 
 
+class _OtherGear(Exception):
+    """The connection at hand was tampered with, or is none of ours."""
+
+
 def attempt(
     pool: HTTPConnectionPool,
     method: str,
@@ -64,8 +68,8 @@ def attempt(
     pool_timeout: float | None,
     preload: bool,
     decode: bool,
-) -> HTTPResponse | None:
-    """The response to one request; None when the connection at hand needs the compatible gear (it went back)."""
+) -> Any:
+    """The response to one request, by the compatible gear if the connection at hand turns out to need that."""
     queue: IdleQueue = pool.pool
     limits = pool.timeout if timeout is _DEFAULT_TIMEOUT else timeout
     clock = None
@@ -88,17 +92,19 @@ def attempt(
 
     conn = _wait_for_slot(pool, queue, pool_timeout) if pool.block else queue.pop()
     pool.num_requests += 1
-    exchange = None
+    exchange: Any = None
     result: Any
     reused = True
     try:
         if conn is None:
+            reused = False
             conn = pool._new_conn()
         if type(conn) is not HTTPConnection or conn.proxy is not None:
-            _leave_to_other_gear(pool, queue, conn)
-            return None
+            raise _OtherGear
         if conn.sock is None:
-            reused = False
+            if reused:
+                log.debug("Resetting dropped connection: %s", pool.host)
+                reused = False
             _refuse_early(method, headers)
             conn.timeout = connect
             conn.connect()
@@ -109,8 +115,7 @@ def attempt(
             or (conn._stdlib_used and not _is_idle(conn))
             or shadowed(conn.__dict__, CONNECTION_SEAMS)
         ):
-            _leave_to_other_gear(pool, queue, conn)
-            return None
+            raise _OtherGear
         if clock is not None:
             read = _read_limit(pool, url, clock)
         send_limit = -1.0 if connect is None else connect
@@ -123,7 +128,7 @@ def attempt(
             )  # fmt: skip
             if result is None:
                 reused = False
-                exchange = _reconnect(conn, connect)
+                exchange = _reconnect(pool, conn, connect)
                 result = exchange.request(
                     method, target, headers, payload, preload, send_limit, read_limit,
                     http.client._MAXHEADERS, False,  # type: ignore[attr-defined]
@@ -131,13 +136,21 @@ def attempt(
         else:
             if reused and not exchange.alive:
                 reused = False
-                exchange = _reconnect(conn, connect)
+                exchange = _reconnect(pool, conn, connect)
             result = _with_body(
                 exchange, method, target, headers, body, chunked, preload, send_limit, read_limit, conn.blocksize
             )
+    except _OtherGear:
+        result = None
     except BaseException as error:
         _give_up(pool, queue, conn, exchange, error, reused, url, read)
 
+    if result is None:
+        pool.num_requests -= 1  # it counts by itself
+        return pool._attempt(
+            method, target, body, headers, chunked, retries, timeout, pool_timeout,
+            preload, decode, preload, {}, (conn, reused),
+        )  # fmt: skip
     response = _new(HTTPResponse)
     response.status, response.version, response.reason, response._head, body, flags = result
     response._request_url = url
@@ -189,12 +202,6 @@ def _refuse_early(method: str, headers: Mapping[str, str] | None) -> None:
         check_field(name, value)
 
 
-def _leave_to_other_gear(pool: HTTPConnectionPool, queue: IdleQueue, conn: Any) -> None:
-    """This connection was tampered with, or is none of ours: the compatible gear takes it out again."""
-    pool.num_requests -= 1
-    queue.give(conn)
-
-
 def _no_body(method: str) -> bytes | None:
     return None if method.upper() in _METHODS_NOT_EXPECTING_BODY else b""
 
@@ -213,14 +220,13 @@ def _read_limit(pool: HTTPConnectionPool, url: str, clock: Timeout) -> float | N
     return limit
 
 
-def _reconnect(conn: HTTPConnection, connect_timeout: float | None) -> Exchange:
-    log.debug("Resetting dropped connection: %s", conn.host)
+def _reconnect(pool: HTTPConnectionPool, conn: HTTPConnection, connect_timeout: float | None) -> Exchange:
+    log.debug("Resetting dropped connection: %s", pool.host)
     conn.close()
     conn.timeout = connect_timeout
     conn.connect()
     if conn._exchange is None:
-        # socket.socket was replaced since this connection was made.
-        raise ConnectionResetError("the connection was dropped while the socket class was being replaced")
+        raise _OtherGear  # socket.socket was replaced since this connection was made
     return conn._exchange
 
 

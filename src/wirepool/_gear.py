@@ -52,6 +52,8 @@ CONNECTION_SEAMS = (
     "auto_open",
     "_http_vsn_str",
 )
+# Of these ours only add to what the standard library's do.
+STDLIB_CONNECTION_SEAMS = ("getresponse", "putrequest", "putheader")
 STDLIB_RESPONSE_SEAMS = ("begin", "read", "read1", "readinto", "close", "_read_status", "_close_conn", "isclosed")
 RESPONSE_SEAMS = ("__init__", "__new__")
 RETRY_SEAMS = ("is_retry", "from_int")
@@ -91,6 +93,7 @@ def declare(pool_class: type, connection_class: type, response_class: type, retr
     pool_globals = vars(sys.modules[pool_class.__module__])
     _Lists.attributes = [
         *_originals(connection_class, CONNECTION_SEAMS),
+        *_originals(http.client.HTTPConnection, STDLIB_CONNECTION_SEAMS),
         *_originals(http.client.HTTPResponse, STDLIB_RESPONSE_SEAMS),
         *_originals(response_class, RESPONSE_SEAMS),
         *_originals(retry_class, RETRY_SEAMS),

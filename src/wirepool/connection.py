@@ -26,7 +26,7 @@ from wirepool._collections import HTTPHeaderDict
 from wirepool._core.errors import RequestRefused
 from wirepool._core.exchange import Exchange
 from wirepool._core.headers_out import check_field, check_method
-from wirepool._errors import stdlib_error
+from wirepool._errors import cannot_be_skipped, stdlib_error
 from wirepool._gear import is_genuine_socket
 from wirepool._http_client import Response
 from wirepool._version import __version__
@@ -102,7 +102,7 @@ class HTTPConnection(_HTTPConnection):
     # The core's side of `_exchange_sock`; None when the socket is none that the core may touch.
     _exchange: Exchange | None = None
     _exchange_sock: socket.socket | None = None
-    # Whether the standard library's state machine was used since connecting, and has to be asked.
+    # Whether the standard library's state machine was used since the last close(), and has to be asked.
     _stdlib_used: bool = False
     # A socket that was shut down while another thread was inside; to be closed when that one is out.
     _doomed: socket.socket | None = None
@@ -185,7 +185,6 @@ class HTTPConnection(_HTTPConnection):
 
     def _open_exchange(self) -> None:
         """Give the core its side of the socket, if it is one that the core may use."""
-        self._stdlib_used = False
         sock = self.sock
         if is_genuine_socket(sock) and self.proxy is None:
             self._exchange_sock = sock
@@ -262,6 +261,7 @@ class HTTPConnection(_HTTPConnection):
         self.sock = None
 
     def _forget(self) -> None:
+        self._stdlib_used = False
         self.is_verified = False
         self.proxy_is_verified = None
         self._has_connected_to_proxy = False
@@ -300,8 +300,7 @@ class HTTPConnection(_HTTPConnection):
         """
         if any(isinstance(value, str) and value == SKIP_HEADER for value in values):
             if to_str(header.lower()) not in SKIPPABLE_HEADERS:
-                names = "', '".join(str.title(name) for name in sorted(SKIPPABLE_HEADERS))
-                raise ValueError(f"urllib3.util.SKIP_HEADER only supports '{names}'")
+                raise cannot_be_skipped()
             return
         try:
             for value in values:

@@ -209,10 +209,14 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
                 raise EmptyPoolError(
                     self, "Pool is empty and a new connection can't be opened due to blocking mode."
                 ) from None
-        if conn is not None and is_connection_dropped(conn):
+        if conn is not None:
+            self._reset_if_dropped(conn)
+        return conn or self._new_conn()
+
+    def _reset_if_dropped(self, conn: Any) -> None:
+        if is_connection_dropped(conn):
             log.debug("Resetting dropped connection: %s", self.host)
             conn.close()
-        return conn or self._new_conn()
 
     def _put_conn(self, conn: Any) -> None:
         """Take a connection back, or None for its slot. What finds no room is closed.
@@ -379,7 +383,7 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         method: str,
         url: str,
         body: Any,
-        headers: Mapping[str, str],
+        headers: Mapping[str, str] | None,
         chunked: bool,
         retries: Retry,
         timeout: Any,
@@ -388,12 +392,18 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         decode_content: bool,
         release_conn: bool,
         response_kw: dict[str, Any],
+        handed_over: tuple[Any, bool] | None = None,
     ) -> BaseHTTPResponse:
-        """Checkout, request, response and, unless the response still needs it, checkin of the connection."""
+        """Checkout, request, response and, unless the response still needs it, checkin of the connection.
+
+        :param handed_over: a connection that the fast gear has checked out, and whether it was used before.
+        """
         limits = self._get_timeout(timeout)
-        conn = self._get_conn(timeout=pool_timeout)
-        reused = not getattr(conn, "is_closed", False)
+        conn, reused = handed_over or (self._get_conn(timeout=pool_timeout), True)
         try:
+            if handed_over and reused:
+                self._reset_if_dropped(conn)
+            reused = reused and not getattr(conn, "is_closed", False)
             conn.timeout = limits.connect_timeout
             if conn.is_closed and self.proxy is not None and self._needs_tunnel():
                 self._prepare_proxy_on(conn, url)
@@ -500,8 +510,8 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
                 target = url
             else:
                 target = self._target_of(url, assert_same_host, retries)
+            response: Any
             try:
-                response: Any = None
                 if (
                     not response_kw
                     and release_conn is preload_content
@@ -513,7 +523,7 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
                         self, method, target, target, body, headers, chunked, retries, timeout, pool_timeout,
                         preload_content, decode_content,
                     )  # fmt: skip
-                if response is None:
+                else:
                     response = self._attempt(
                         method, target, body, headers, chunked, retries, timeout, pool_timeout,
                         preload_content, decode_content, release_conn, response_kw,
