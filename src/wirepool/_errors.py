@@ -20,6 +20,7 @@ from wirepool._core.errors import (
 )
 from wirepool._core.exchange import LIMITS as EXCHANGE_LIMITS
 from wirepool.exceptions import IncompleteRead, InvalidChunkLength, InvalidHeader, LocationParseError
+from wirepool.util.request import SKIP_HEADER, SKIPPABLE_HEADERS
 
 if TYPE_CHECKING:
     from wirepool._core.exchange import Exchange
@@ -31,6 +32,7 @@ __all__ = [
     "ProtocolViolation",
     "RequestRefused",
     "WaitTimeout",
+    "cannot_be_skipped",
     "is_lost_before_response",
     "stdlib_error",
     "translate_body_error",
@@ -111,7 +113,15 @@ def _refused(error: RequestRefused) -> Exception:
         return LocationParseError(str(error.detail))
     if error.status == _BAD_NAME:
         return ValueError(f"Invalid header name {error.detail!r}")
+    if error.detail == SKIP_HEADER:
+        return cannot_be_skipped()
     return ValueError(f"Invalid header value {error.detail!r}")
+
+
+def cannot_be_skipped() -> ValueError:
+    """What the caller is told who wants to leave out a field that is never automatic."""
+    names = "', '".join(name.title() for name in sorted(SKIPPABLE_HEADERS))
+    return ValueError(f"urllib3.util.SKIP_HEADER only supports '{names}'")
 
 
 def _first_line(detail: object) -> str:
