@@ -281,13 +281,12 @@ def _give_up(
     read_timeout: float | None,
 ) -> NoReturn:
     """Closes the connection, gives the slot back, and raises what the compatible gear would have raised."""
-    if isinstance(error, RequestRefused) and (exchange is None or exchange.idle):
-        queue.give(conn)  # nothing was sent
-        raise stdlib_error(error) from None
     where = exchange.failed_while if exchange is not None else ""
     if conn is not None:
         conn.close()
     queue.give(None)
+    if isinstance(error, RequestRefused):
+        raise stdlib_error(error) from None
     found: BaseException = stdlib_error(error, exchange) if isinstance(error, CoreError) else error
     if where == "body" and isinstance(found, Exception):
         _new(HTTPResponse)._raise_meaning(found)
