@@ -16,7 +16,7 @@ import weakref
 from socket import timeout as SocketTimeout
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from wirepool import _fast, _gear
+from wirepool import _fast, _fork, _gear
 from wirepool._base_connection import ProxyConfig as ProxyConfig
 from wirepool._collections import HTTPHeaderDict
 from wirepool._core.headers_out import is_plain_target
@@ -160,13 +160,10 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         RequestMethods.__init__(self, headers)
         self.timeout = timeout if isinstance(timeout, Timeout) else Timeout.from_float(timeout)
         self.retries = Retry.DEFAULT if retries is None else retries
-        self.pool: Any = self._new_pool_queue(maxsize)
         self.block = block
         self.proxy = _proxy
         self.proxy_headers = _proxy_headers or {}
         self.proxy_config = _proxy_config
-        for _ in range(maxsize):
-            self.pool.put(None)
         self.num_connections = 0
         self.num_requests = 0
         self.conn_kw = conn_kw
@@ -176,6 +173,14 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
             self.conn_kw["proxy"] = self.proxy
             self.conn_kw["proxy_config"] = self.proxy_config
         self._gate = _gear.watch_pool(type(self))
+        self._start_queue(maxsize)
+        _fork.note(self)
+
+    def _start_queue(self, maxsize: int) -> None:
+        """An empty pool: as many slots as connections are kept, each for a connection that may be made."""
+        self.pool: Any = self._new_pool_queue(maxsize)
+        for _ in range(maxsize):
+            self.pool.put(None)
         # Not a method of the pool: that would keep the pool alive.
         weakref.finalize(self, _close_pool_connections, self.pool)
 
