@@ -299,6 +299,9 @@ class ResponseBody(BaseHTTPResponse):
     def _fp_read(self, amt: int | None = None, *, read1: bool = False) -> bytes:
         file = self._file
         if read1:
+            if isinstance(file, _HttplibHTTPResponse):
+                # It would make room for all that the peer announced, though one receive gives little of it.
+                amt = _FIRST_STEP if amt is None else min(amt, _FIRST_STEP)
             return file.read1() if amt is None else file.read1(amt)  # type: ignore[no-any-return]
         if isinstance(file, _HttplibHTTPResponse) and _needs_steps(file, amt):
             return _read_in_steps(file, amt)
