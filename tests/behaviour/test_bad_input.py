@@ -34,7 +34,6 @@ BAD_METHODS = [
     "GET/",
     "G(ET",
     "G\xc9T",
-    "G\u20acT",
     "\x7f",
 ]
 BAD_NAMES = ["", " ", "X ", " X", "X:", "X: y", "X\r\n", "X\nY", "X\rY", "X\x00", "X Y", "X(", "X\x7f", "\t"]
