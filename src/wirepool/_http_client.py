@@ -60,6 +60,16 @@ class Response(http.client.HTTPResponse):
         """Receives the head, skipping interim responses."""
         if self.headers is not None:
             return
+        peek = getattr(self.fp, "peek", None)
+        begun = peek is None or bool(peek(1))
+        try:
+            self._receive_final_head()
+        except ConnectionError as error:
+            # A response that has begun proves that the request arrived: it must not be sent again.
+            error.response_begun = begun  # type: ignore[attr-defined]
+            raise
+
+    def _receive_final_head(self) -> None:
         for _ in range(_MAX_INTERIM + 1):
             head = self._receive_head()
             try:

@@ -428,7 +428,7 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
             )
         except BaseException as error:
             error = self._wrap_failure(error, conn)
-            if reused and isinstance(error, ConnectionError) and not isinstance(error, SocketTimeout):
+            if reused and isinstance(error, ConnectionError) and not getattr(error, "response_begun", False):
                 error.lost_on_reuse = True  # type: ignore[attr-defined]
             conn.close()
             self._put_conn(None)
@@ -503,6 +503,8 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         """
         if headers is None:
             headers = self.headers
+        if retries is None:
+            retries = self.retries
         if type(retries) is not Retry:
             retries = self._effective_retries(retries, redirect)
         if release_conn is None:
@@ -511,10 +513,7 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
             body_pos = set_file_position(body, body_pos)
 
         while True:
-            if url[:1] == "/" and is_plain_target(url):
-                target = url
-            else:
-                target = self._target_of(url, assert_same_host, retries)
+            target = url if is_plain_target(url) else self._target_of(url, assert_same_host, retries)
             response: Any
             try:
                 if (
@@ -522,10 +521,9 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
                     and release_conn is preload_content
                     and self._gate(self)
                     and type(self.pool) is IdleQueue
-                    and self.proxy is None
                 ):
                     response = _fast.attempt(
-                        self, method, target, target, body, headers, chunked, retries, timeout, pool_timeout,
+                        self, method, target, body, headers, chunked, retries, timeout, pool_timeout,
                         preload_content, decode_content,
                     )  # fmt: skip
                 else:
@@ -576,8 +574,6 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
                 rewind(body, body_pos)
 
     def _effective_retries(self, retries: Any, redirect: bool) -> Retry:
-        if retries is None and isinstance(self.retries, Retry):
-            return self.retries
         if isinstance(retries, Retry):
             return retries
         return Retry.from_int(retries, redirect=redirect, default=self.retries)
