@@ -24,6 +24,8 @@ from wirepool.exceptions import IncompleteRead
 if TYPE_CHECKING:
     import weakref
 
+    from wirepool._core.head import Head
+
 __all__ = ["Response", "message_from"]
 
 _MAX_LINE = _HEAD_LIMITS["MAX_LINE"]
@@ -66,14 +68,14 @@ class Response(http.client.HTTPResponse):
             self._receive_final_head()
         except ConnectionError as error:
             # A response that has begun proves that the request arrived: it must not be sent again.
-            error.response_begun = begun  # type: ignore[attr-defined]
+            error.response_begun = begun
             raise
 
     def _receive_final_head(self) -> None:
         for _ in range(_MAX_INTERIM + 1):
             head = self._receive_head()
             try:
-                facts = parse_head(head, self._method == "HEAD")
+                facts = parse_head(head, self._method == "HEAD")  # type: ignore[attr-defined]
             except CoreError as error:
                 self._close_conn()
                 raise stdlib_error(error) from None
@@ -117,7 +119,7 @@ class Response(http.client.HTTPResponse):
             return http.client.RemoteDisconnected("Remote end closed connection without response")
         return http.client.RemoteDisconnected("Remote end closed connection within the response head")
 
-    def _take(self, head: bytes, facts: dict[str, Any]) -> None:
+    def _take(self, head: bytes, facts: Head) -> None:
         self.head = head
         self.code = self.status = facts["status"]
         self.reason = facts["reason"]
