@@ -47,6 +47,8 @@ log = logging.getLogger("wirepool.connectionpool")
 
 _new = HTTPResponse.__new__
 _DEBUG = logging.DEBUG
+# What the logger has found out about its levels; empty after every change, then the logger is asked. Saves a call.
+_enabled_levels: dict[int, bool] = getattr(log, "_cache", {})
 _RARE = CONTENT_ENCODING | SKIPPED_LINE | TRAILERS | BOTH_LENGTHS
 _DONE = COMPLETE | REUSABLE
 
@@ -59,7 +61,6 @@ def attempt(
     pool: HTTPConnectionPool,
     method: str,
     target: str,
-    url: str,
     body: Any,
     headers: Mapping[str, str] | None,
     chunked: bool,
@@ -99,9 +100,11 @@ def attempt(
         if conn is None:
             reused = False
             conn = pool._new_conn()
-        if type(conn) is not HTTPConnection or conn.proxy is not None:
+        if type(conn) is not HTTPConnection:
             raise _OtherGear
         if conn.sock is None:
+            if conn.proxy is not None:
+                raise _OtherGear
             if reused:
                 log.debug("Resetting dropped connection: %s", pool.host)
                 reused = False
@@ -117,7 +120,7 @@ def attempt(
         ):
             raise _OtherGear
         if clock is not None:
-            read = _read_limit(pool, url, clock)
+            read = _read_limit(pool, target, clock)
         send_limit = -1.0 if connect is None else connect
         read_limit = -1.0 if read is None else read
         if body is None and not chunked:
@@ -143,7 +146,7 @@ def attempt(
     except _OtherGear:
         result = None
     except BaseException as error:
-        _give_up(pool, queue, conn, exchange, error, reused, url, read)
+        _give_up(pool, queue, conn, exchange, error, reused, target, read)
 
     if result is None:
         pool.num_requests -= 1  # it counts by itself
@@ -153,7 +156,7 @@ def attempt(
         )  # fmt: skip
     response = _new(HTTPResponse)
     response.status, response.version, response.reason, response._head, body, flags = result
-    response._request_url = url
+    response._request_url = target
     response._request_method = method
     response._pool = pool
     if retries.history:
@@ -178,8 +181,8 @@ def attempt(
     else:
         response._x = exchange
         response._connection = conn
-    if log.isEnabledFor(_DEBUG):
-        pool._log_exchange(method, url, response)
+    if _enabled_levels.get(_DEBUG, True):
+        pool._log_exchange(method, target, response)
     return response
 
 
