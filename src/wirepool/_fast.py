@@ -71,7 +71,9 @@ def attempt(
     decode: bool,
 ) -> Any:
     """The response to one request, by the compatible gear if the connection at hand turns out to need that."""
-    queue: IdleQueue = pool.pool
+    queue: IdleQueue | None = pool.pool
+    if queue is None:  # closed in between
+        raise ClosedPoolError(pool, "Pool is closed.")
     limits = pool.timeout if timeout is _DEFAULT_TIMEOUT else timeout
     clock = None
     connect: Any
@@ -115,7 +117,7 @@ def attempt(
         if (
             exchange is None
             or conn.sock is not conn._exchange_sock
-            or (conn._stdlib_used and not _is_idle(conn))
+            or (conn._stdlib_used and not conn._stdlib_is_idle())
             or shadowed(conn.__dict__, CONNECTION_SEAMS)
         ):
             raise _OtherGear
@@ -175,7 +177,7 @@ def attempt(
         if flags & REUSABLE == 0:
             conn.close()
         if not queue.give(conn):
-            pool._discard(conn)
+            pool._discard(conn, queue)
         if flags & CONTENT_ENCODING and decode:
             response._read_data()
     else:
@@ -207,13 +209,6 @@ def _refuse_early(method: str, headers: Mapping[str, str] | None) -> None:
 
 def _no_body(method: str) -> bytes | None:
     return None if method.upper() in _METHODS_NOT_EXPECTING_BODY else b""
-
-
-def _is_idle(conn: HTTPConnection) -> bool:
-    """Whether the standard library's state machine waits for nothing, after it was used on this connection."""
-    pending = conn._HTTPConnection__response  # type: ignore[attr-defined]
-    state = conn._HTTPConnection__state  # type: ignore[attr-defined]
-    return state == "Idle" and (pending is None or pending.isclosed())
 
 
 def _read_limit(pool: HTTPConnectionPool, url: str, clock: Timeout) -> float | None:

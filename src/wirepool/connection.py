@@ -239,6 +239,8 @@ class HTTPConnection(_HTTPConnection):
         sock = self._exchange_sock
         if exchange is not None and exchange.busy and sock is not None and self.sock is sock:
             self._close_under(sock)
+        elif self._stdlib_used and not self._stdlib_is_idle():
+            self._wake_reader()
         try:
             super().close()
         finally:
@@ -253,12 +255,20 @@ class HTTPConnection(_HTTPConnection):
 
     def _close_under(self, sock: socket.socket) -> None:
         """Another thread is inside: wake it, and leave the descriptor to it, lest its number be given away."""
-        try:
-            sock.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
+        _shut_down(sock)
         self._doomed = sock
         self.sock = None
+
+    def _wake_reader(self) -> None:
+        """Another thread may be inside the standard library, whose close() waits for it: end its wait first."""
+        if is_genuine_socket(self.sock):
+            _shut_down(self.sock)
+
+    def _stdlib_is_idle(self) -> bool:
+        """Whether the standard library's state machine waits for nothing."""
+        return self.__state == "Idle" and (  # type: ignore[attr-defined]
+            self.__response is None or self.__response.isclosed()
+        )
 
     def _forget(self) -> None:
         self._stdlib_used = False
@@ -427,6 +437,13 @@ class HTTPConnection(_HTTPConnection):
             raise HeaderParsingError([], "a line without a field name")
         except HeaderParsingError as error:
             log.warning("Failed to parse headers (url=%s): %s", _url_from_connection(self, url), error, exc_info=True)
+
+
+def _shut_down(sock: Any) -> None:
+    try:
+        sock.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass
 
 
 def _response_from(original: Any, options: _ResponseOptions, version_string: str, shutdown: Any) -> HTTPResponse:

@@ -200,9 +200,9 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         :raises EmptyPoolError: the pool blocks, and no connection came back in time.
         """
         conn = None
-        if self.pool is None:
-            raise ClosedPoolError(self, "Pool is closed.")
         idle = self.pool
+        if idle is None:
+            raise ClosedPoolError(self, "Pool is closed.")
         try:
             conn = idle.get(block=self.block, timeout=timeout)
         except AttributeError:  # closed in between
@@ -228,37 +228,36 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
 
         :raises FullPoolError: the pool blocks, and more came back than went out.
         """
-        if self.pool is not None:
+        idle = self.pool
+        if idle is not None:
             try:
-                self.pool.put(conn, block=False)
+                idle.put(conn, block=False)
                 return
             except AttributeError:  # closed in between
                 pass
             except queue.Full:
-                if not getattr(self.pool, "closed", False):
-                    self._refuse(conn)
+                if not getattr(idle, "closed", False):
+                    self._refuse(conn, idle)
                     return
         if conn:
             conn.close()
 
-    def _refuse(self, conn: Any) -> None:
+    def _refuse(self, conn: Any, idle: Any) -> None:
         if conn:
             conn.close()
         if self.block:
             raise FullPoolError(self, "Pool reached maximum size and no more connections are allowed.")
-        self._warn_of_full_pool()
+        self._warn_of_full_pool(idle)
 
-    def _discard(self, conn: Any) -> None:
+    def _discard(self, conn: Any, idle: IdleQueue) -> None:
         """Close a connection that found no room."""
         conn.close()
-        if self.pool is not None:
-            self._warn_of_full_pool()
+        if not idle.closed:
+            self._warn_of_full_pool(idle)
 
-    def _warn_of_full_pool(self) -> None:
+    def _warn_of_full_pool(self, idle: Any) -> None:
         log.warning(
-            "Connection pool is full, discarding connection: %s. Connection pool size: %s",
-            self.host,
-            self.pool.qsize(),
+            "Connection pool is full, discarding connection: %s. Connection pool size: %s", self.host, idle.qsize()
         )
 
     def _validate_conn(self, conn: Any) -> None:
