@@ -337,6 +337,8 @@ class PoolManager(RequestMethods):
         ):
             headers = kw.pop("headers") if "headers" in kw else self.headers
             if kw:
+                if redirect and kw.get("body") is not None:
+                    kw["body_pos"] = set_file_position(kw["body"], kw.get("body_pos"))
                 response = route[0].urlopen(
                     method, target, headers=headers, redirect=False, assert_same_host=False, **kw
                 )
