@@ -249,6 +249,7 @@ class PoolManager(RequestMethods):
 
     def connection_from_pool_key(self, pool_key: PoolKey, request_context: dict[str, Any]) -> Any:
         """The pool for a key, made if there is none."""
+        self._newest = None  # the container moves its entries
         with self.pools.lock:
             pool = self.pools.get(pool_key)
             if pool:
