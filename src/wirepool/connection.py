@@ -459,6 +459,7 @@ def _response_from(original: Any, options: _ResponseOptions, version_string: str
         preload_content=options.preload_content,
         decode_content=options.decode_content,
         original_response=original,
+        msg=original.msg,
         enforce_content_length=options.enforce_content_length,
         request_method=options.request_method,
         request_url=options.request_url,
