@@ -219,7 +219,7 @@ READS: dict[str, Callable[[Any], bytes]] = {
     "read": lambda r: r.read(),
     "read(20)": lambda r: r.read(20),
     "stream": lambda r: b"".join(r.stream(4)),
-    "readinto": lambda r: bytes(b) if r.readinto(b := bytearray(20)) else b"",
+    "readinto": lambda r: bytes(b) if r.readinto(b := bytearray(12)) else b"",
     "BufferedReader": lambda r: b"".join(r),
 }
 
