@@ -27,7 +27,7 @@ MAX_NEW_OBJECTS = 100
 # Beyond the socket object, which belongs to Python.
 MAX_IDLE_BYTES = 4096
 
-# As small as a server can be: every path has its answer, whatever the request says.
+# As small as a server can be: every path has its answer; a POST has the body "abc".
 SERVER = r"""
 import select, socket, sys
 
@@ -43,7 +43,7 @@ listener = socket.create_server(("127.0.0.1", 0), backlog=256)
 print(listener.getsockname()[1], flush=True)
 poller = select.epoll()
 poller.register(listener, select.EPOLLIN)
-connections = {}
+connections, pending = {}, {}
 while True:
     for number, _ in poller.poll():
         if number == listener.fileno():
@@ -55,12 +55,15 @@ while True:
         conn = connections[number]
         try:
             data = conn.recv(65536)
-            if data:
-                conn.sendall(ANSWERS[data.split(b" ", 2)[1]])
+            pending[number] = request = pending.get(number, b"") + data
+            if request.endswith(b"abc" if request.startswith(b"POST") else b"\r\n\r\n"):
+                pending[number] = b""
+                conn.sendall(ANSWERS[request.split(b" ", 2)[1]])
         except OSError:
             data = b""
         if not data:
             poller.unregister(conn)
+            pending.pop(number, None)
             connections.pop(number).close()
 """
 
