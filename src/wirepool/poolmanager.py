@@ -254,7 +254,7 @@ class PoolManager(RequestMethods):
             pool = self.pools.get(pool_key)
             if pool:
                 return pool
-            scheme = request_context["scheme"]
+            scheme = request_context["scheme"].lower()
             if scheme not in self.pool_classes_by_scheme:
                 raise URLSchemeUnknown(scheme)
             pool = self._new_pool(

@@ -284,7 +284,7 @@ class HTTPResponse(ResponseBody):
         """Close the body. A connection still held is closed, too, and its place in the pool becomes free."""
         if self._x is not None:
             self._abandon_exchange(self._x)
-        if not self.closed and self._file is not None:
+        if not self.closed and hasattr(self._file, "close"):
             self._file.close()
         self._forget_decoded()
         self._give_up_connection()

@@ -62,7 +62,7 @@ ON_DEMAND = {
 # Neither does a program pay for extras or for our own corners that it does not use.
 EXTRAS = {
     "OpenSSL",
-    "backports",
+    "backports.zstd",
     "brotli",
     "brotlicffi",
     "certifi",
