@@ -236,7 +236,7 @@ class PoolManager(RequestMethods):
             import warnings
 
             warnings.warn(
-                "The 'strict' parameter is no longer needed on Python 3+. This will raise an error in urllib3 v3.0.",
+                "'strict' means nothing since Python 2 and is left out; a later version will refuse it",
                 FutureWarning,
                 stacklevel=2,
             )
@@ -326,61 +326,66 @@ class PoolManager(RequestMethods):
         Redirects to other origins are followed; credentials are not taken along
         (``Retry.remove_headers_on_redirect``).
         """
-        slash = url.find("/", 8)
-        route = self._routes.get(url[:slash])
-        if (
-            route is not None
-            and is_plain_target(target := url[slash:])
-            and self._watch(self)
-            and self._routes_of[0] is self.pools
-            and self._routes_of[1] == self.connection_pool_kw
-            and (route is self._newest or self._touch(route))
-        ):
-            headers = kw.pop("headers") if "headers" in kw else self.headers
+        while True:
+            slash = url.find("/", 8)
+            route = self._routes.get(url[:slash])
+            if (
+                route is not None
+                and is_plain_target(target := url[slash:])
+                and self._watch(self)
+                and self._routes_of[0] is self.pools
+                and self._routes_of[1] == self.connection_pool_kw
+                and (route is self._newest or self._touch(route))
+            ):
+                pool = route[0]
+                headers = kw.pop("headers") if "headers" in kw else self.headers
+            else:
+                pool, target = self._pool_and_target(url)
+                headers = kw.pop("headers") if "headers" in kw else self.headers
             if kw:
                 if redirect and kw.get("body") is not None:
                     kw["body_pos"] = set_file_position(kw["body"], kw.get("body_pos"))
-                response = route[0].urlopen(
-                    method, target, headers=headers, redirect=False, assert_same_host=False, **kw
-                )
+                response = pool.urlopen(method, target, headers=headers, redirect=False, assert_same_host=False, **kw)
             else:  # by position: names cost a tenth of the whole call
-                response = route[0].urlopen(method, target, None, headers, None, False, False)
+                response = pool.urlopen(method, target, None, headers, None, False, False)
             if response.status < 300 or not redirect:
                 return response  # type: ignore[no-any-return]
             kw["headers"] = headers
-            return self._follow(method, url, response, redirect, kw)
-        return self._urlopen_parsed(method, url, redirect, kw)
+            following = self._following(method, url, response, kw)
+            if following is None:
+                return response  # type: ignore[no-any-return]
+            method, url = following
+            if self._is_overridden("urlopen"):
+                return self.urlopen(method, url, redirect=redirect, **kw)
 
-    def _urlopen_parsed(self, method: str, url: str, redirect: bool, kw: dict[str, Any]) -> BaseHTTPResponse:
+    def _is_overridden(self, name: str) -> bool:
+        return getattr(type(self), name) is not getattr(PoolManager, name) or name in self.__dict__
+
+    def _pool_and_target(self, url: str) -> tuple[Any, str]:
+        """The long way: parse the URL, look the pool up by its key."""
         parsed = parse_url(url)
         if parsed.scheme is None:
             import warnings
 
             warnings.warn(
-                "URLs without a scheme (ie 'https://') are deprecated and will raise an error in a future version of "
-                "urllib3. To avoid this FutureWarning ensure all URLs start with 'https://' or 'http://'. Read more in "
-                "this issue: https://github.com/urllib3/urllib3/issues/2920",
+                f"the URL {url!r} has no scheme and is taken for http; a later version will refuse it, "
+                "so write http:// or https:// in front",
                 category=FutureWarning,
                 stacklevel=3,
             )
         pool = self.connection_from_host(parsed.host, port=parsed.port, scheme=parsed.scheme)
         self._learn_route(url, parsed, pool)
-        if "headers" not in kw:
-            kw["headers"] = self.headers
-        absolute = self._proxy_requires_url_absolute_form(parsed)
-        target = parsed._replace(fragment=None).url if absolute else parsed.request_uri
-        if redirect and kw.get("body") is not None:
-            kw["body_pos"] = set_file_position(kw["body"], kw.get("body_pos"))
-        response = pool.urlopen(method, target, redirect=False, assert_same_host=False, **kw)
-        return self._follow(method, url, response, redirect, kw)
+        if self._proxy_requires_url_absolute_form(parsed):
+            return pool, parsed._replace(fragment=None).url
+        return pool, parsed.request_uri
 
-    def _follow(
-        self, method: str, url: str, response: BaseHTTPResponse, redirect: bool, kw: dict[str, Any]
-    ) -> BaseHTTPResponse:
-        """The response to return: this one, or the one that its redirect leads to."""
-        location = redirect and response.get_redirect_location()
+    def _following(
+        self, method: str, url: str, response: BaseHTTPResponse, kw: dict[str, Any]
+    ) -> tuple[str, str] | None:
+        """Where a redirect leads, and with which method; None if the response is to be returned. Fits ``kw`` to it."""
+        location = response.get_redirect_location()
         if not location:
-            return response
+            return None
         location = urljoin(url, str(location))
         if response.status == 303:
             method = "GET"
@@ -392,7 +397,7 @@ class PoolManager(RequestMethods):
         if retries is None and isinstance(response.retries, Retry):
             retries = response.retries
         if not isinstance(retries, Retry):
-            retries = Retry.from_int(retries, redirect=redirect)
+            retries = Retry.from_int(retries, redirect=True)
         pool = response._pool  # type: ignore[attr-defined]
         if retries.remove_headers_on_redirect and not pool.is_same_host(location):
             kw["headers"] = without(kw["headers"], retries.remove_headers_on_redirect)
@@ -402,14 +407,13 @@ class PoolManager(RequestMethods):
             if retries.raise_on_redirect:
                 response.drain_conn()
                 raise
-            return response
+            return None
         kw["retries"] = retries
-        kw["redirect"] = redirect
         log.info("Redirecting %s -> %s", url, location)
         response.drain_conn()
         if kw.get("body") is not None:
             rewind(kw["body"], kw.get("body_pos"))
-        return self.urlopen(method, location, **kw)
+        return method, location
 
 
 def _is_plain_value(value: object) -> bool:

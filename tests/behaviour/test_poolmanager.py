@@ -481,7 +481,7 @@ def test_urls_that_cannot_be_parsed(manager: PoolManager, url: str) -> None:
 def test_no_scheme(manager: PoolManager, echo: EchoServer) -> None:
     """Works, but each time with a warning that names the caller's line."""
     for _ in range(2):
-        with pytest.warns(FutureWarning, match="URLs without a scheme") as caught:
+        with pytest.warns(FutureWarning, match="has no scheme") as caught:
             assert manager.urlopen("GET", f"127.0.0.1:{echo.port}/status/200").status == 200
         assert caught[0].filename == __file__
     with warnings.catch_warnings():
