@@ -7,6 +7,7 @@ twice: the first request goes the long way, the second the short one, and both m
 from __future__ import annotations
 
 import gc
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,6 +16,7 @@ from unittest import mock
 import pytest
 
 import wirepool
+from behaviour.talk import answering
 from servers.echo import EchoServer
 from servers.scripted import Close, Recv, ScriptedServer, Send, response
 from wirepool import HTTPConnectionPool, HTTPHeaderDict, PoolManager, Retry, Timeout
@@ -556,3 +558,27 @@ def test_a_manager_is_hashable_and_its_own(gear: str) -> None:
     one, two = PoolManager(), PoolManager()
     assert len({one, two}) == 2
     assert one.pools is not two.pools
+
+
+def test_redirects_beyond_the_depth_of_the_stack(manager: PoolManager, scripted: Callable[..., ScriptedServer]) -> None:
+    hops = sys.getrecursionlimit() + 100
+    hop = response(b"", status=302, headers=[("Location", "/again")])
+    server = scripted(default=answering(*[hop] * hops, response(b"there")))
+    answer = manager.request("GET", server.url + "/", retries=Retry(total=hops + 1, redirect=None))
+    assert (answer.data, len(answer.retries.history)) == (b"there", hops)
+    assert len(server.connections) == 1
+
+
+def test_an_overridden_urlopen_sees_every_hop(scripted: Callable[..., ScriptedServer]) -> None:
+    seen: list[str] = []
+
+    class Watching(PoolManager):
+        def urlopen(self, method: str, url: str, redirect: bool = True, **kw: Any) -> Any:
+            seen.append(url)
+            return super().urlopen(method, url, redirect, **kw)
+
+    hop = response(b"", status=302, headers=[("Location", "/again")])
+    server = scripted(default=answering(hop, response(b"there")))
+    with Watching() as http:
+        assert http.request("GET", server.url + "/").data == b"there"
+    assert seen == [server.url + "/", server.url + "/again"]
