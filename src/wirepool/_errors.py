@@ -125,7 +125,9 @@ def cannot_be_skipped() -> ValueError:
 
 
 def _first_line(detail: object) -> str:
-    return (detail if isinstance(detail, bytes) else b"").split(b"\n", 1)[0].rstrip(b"\r").decode("latin-1")
+    """With its end, as http.client reports lines."""
+    line, end, _ = (detail if isinstance(detail, bytes) else b"").partition(b"\n")
+    return (line + end).decode("latin-1")
 
 
 def is_lost_before_response(error: BaseException) -> bool:

@@ -43,7 +43,7 @@ def after_failure(pool: HTTPConnectionPool, error: Exception, method: str, url: 
     log.warning(
         "Retrying (%r) after connection broken by '%r': %s",
         retries,
-        meaning,
+        error,
         url,
         extra={"__urllib3-retry-warning": {"host": pool.host}},
     )

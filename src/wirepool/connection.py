@@ -358,6 +358,8 @@ class HTTPConnection(_HTTPConnection):
 
     def _put_framing(self, given: frozenset[str], chunked: bool, has_body: bool, length: int | None) -> bool:
         """Says how the body ends, unless the caller's headers do; returns whether it is sent in chunks."""
+        if "content-length" in given and "transfer-encoding" not in given:
+            return False  # never both (RFC 9112 6.2), whatever chunked says
         if chunked:
             if "transfer-encoding" not in given:
                 self.putheader("Transfer-Encoding", "chunked")
@@ -421,7 +423,7 @@ class HTTPConnection(_HTTPConnection):
         if isinstance(original, Response):
             original.owner = weakref.ref(self)
         self._warn_of_bad_headers(original, options.request_url)
-        return _response_from(original, options, self._http_vsn_str, shutdown)  # type: ignore[attr-defined]
+        return _response_from(original, options, shutdown)
 
     def _warn_of_bad_headers(self, original: Any, url: str) -> None:
         if getattr(original, "skipped_lines", False):
@@ -446,15 +448,15 @@ def _shut_down(sock: Any) -> None:
         pass
 
 
-def _response_from(original: Any, options: _ResponseOptions, version_string: str, shutdown: Any) -> HTTPResponse:
-    from wirepool.response import HTTPResponse
+def _response_from(original: Any, options: _ResponseOptions, shutdown: Any) -> HTTPResponse:
+    from wirepool.response import _VERSIONS, HTTPResponse
 
     return HTTPResponse(
         body=original,
         headers=HTTPHeaderDict(original.msg.items()),
         status=original.status,
         version=original.version,
-        version_string=version_string,
+        version_string=_VERSIONS.get(original.version, "HTTP/?"),
         reason=original.reason,
         preload_content=options.preload_content,
         decode_content=options.decode_content,

@@ -512,22 +512,26 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
             body_pos = set_file_position(body, body_pos)
 
         while True:
-            target = url if is_plain_target(url) else self._target_of(url, assert_same_host, retries)
+            origin_form = is_plain_target(url)
+            if not origin_form:
+                url = self._target_of(url, assert_same_host, retries)
+                origin_form = url[:1] == "/"  # the Host of any other form is in the target (RFC 9112 3.2.2)
             response: Any
             try:
                 if (
-                    not response_kw
+                    origin_form
+                    and not response_kw
                     and release_conn is preload_content
                     and self._gate(self)
                     and type(self.pool) is IdleQueue
                 ):
                     response = _fast.attempt(
-                        self, method, target, body, headers, chunked, retries, timeout, pool_timeout,
+                        self, method, url, body, headers, chunked, retries, timeout, pool_timeout,
                         preload_content, decode_content,
                     )  # fmt: skip
                 else:
                     response = self._attempt(
-                        method, target, body, headers, chunked, retries, timeout, pool_timeout,
+                        method, url, body, headers, chunked, retries, timeout, pool_timeout,
                         preload_content, decode_content, release_conn, response_kw,
                     )  # fmt: skip
             except (
@@ -579,9 +583,10 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
 
     def _target_of(self, url: str, assert_same_host: bool, retries: Retry) -> str:
         """What goes into the request line."""
-        if assert_same_host and not self.is_same_host(url):
-            raise HostChangedError(self, url, retries)
-        return to_str(_encode_target(url) if url.startswith("/") else parse_url(url).url)
+        target = to_str(_encode_target(url) if url.startswith("/") else parse_url(url)._replace(fragment=None).url)
+        if assert_same_host and not self.is_same_host(target):
+            raise HostChangedError(self, target, retries)
+        return target
 
 
 def connection_from_url(url: str, **kw: Any) -> HTTPConnectionPool:

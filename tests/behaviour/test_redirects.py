@@ -414,7 +414,7 @@ def test_the_url_and_history_of_a_pools_response(pool_to: Pools, scripted: Serve
     assert answer.url == answer.geturl() == "/c"
     assert answer.retries.history == (
         RequestHistory("GET", "/a", None, 302, "/b?x#y"),
-        RequestHistory("GET", "/b?x#y", None, 307, "/c"),
+        RequestHistory("GET", "/b?x", None, 307, "/c"),
     )
     assert answer.retries.total == Retry.DEFAULT.total - 2  # type: ignore[operator]
     assert pool.urlopen("GET", "/a").url == "/a"

@@ -207,7 +207,7 @@ def test_target(server: ScriptedServer, pool_to: MakePool, url: str, target: str
 
 def test_whole_url_given_to_a_pool(server: ScriptedServer, pool_to: MakePool) -> None:
     sent(pool_to(server), server, "GET", server.url + "/x?y#z")
-    assert server.requests[-1].line == f"GET {server.url}/x?y#z HTTP/1.1"
+    assert server.requests[-1].line == f"GET {server.url}/x?y HTTP/1.1"
     assert server.requests[-1].header("Host") == server.netloc
 
 
