@@ -652,9 +652,12 @@ def test_the_second_failure_is_an_error(scripted: Serve, pool_to: Pools) -> None
     assert len(server.requests) == 3
 
 
+@pytest.mark.parametrize("end", [Close(), Reset()], ids=["closes", "resets"])
 @pytest.mark.parametrize("part", [b"H", b"HTTP/1.1 200 OK\r\nConte", b"HTTP/1.1 100 Continue\r\n\r\n"])
-def test_an_answer_that_has_begun_is_not_asked_for_again(part: bytes, scripted: Serve, pool_to: Pools) -> None:
-    server = scripted([Recv(), Send(OK), Recv(), Send(part), Close()], default=answering(OK))
+def test_an_answer_that_has_begun_is_not_asked_for_again(
+    part: bytes, end: Any, scripted: Serve, pool_to: Pools
+) -> None:
+    server = scripted([Recv(), Send(OK), Recv(), Send(part), end], default=answering(OK))
     pool = pool_to(server, retries=False)
     pool.urlopen("GET", "/first")
     with pytest.raises(ProtocolError, match=r"Connection aborted\."):

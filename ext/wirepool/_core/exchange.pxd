@@ -71,6 +71,7 @@ cdef class Exchange:
     cdef bint eof
     cdef bint unwanted           # abandoned while a thread was inside
     cdef readonly bint reusable
+    cdef readonly bint answered  # of a failed exchange: octets of a response had arrived
     cdef readonly bytes trailer_section     # raw, or None
     cdef double read_timeout     # seconds for each wait, negative: for ever
     cdef int64_t wait_until      # deadline of the wait under way; 0: none under way

@@ -326,6 +326,7 @@ cdef class Exchange:
                 self._break()
                 raise
             return 0
+        self.answered = self.phase == PHASE_BODY or self.rx.size() != 0 or self.n_interim != 0
         if self.rx.size() and (self.phase == PHASE_HEAD or self.phase == PHASE_BODY):
             detail = PyBytes_FromStringAndSize(self.rx.data + self.rx.start, <Py_ssize_t>min(self.rx.size(), 200))
         self._break()

@@ -52,6 +52,10 @@ class Exchange:
         """Where the error came that broke the exchange; "" when none did."""
 
     @property
+    def answered(self) -> bool:
+        """Of a failed exchange: whether octets of a response had arrived."""
+
+    @property
     def idle(self) -> bool:
         """Whether a request may be started."""
 
