@@ -93,12 +93,14 @@ def attempt(
         connect = Timeout.resolve_default_timeout(clock.connect_timeout)
         read = None
 
-    conn = _wait_for_slot(pool, queue, pool_timeout) if pool.block else queue.pop()
-    pool.num_requests += 1
+    slot: list[Any] = []  # what is owed to the queue; see IdleQueue.lend
+    conn: Any = None
     exchange: Any = None
-    result: Any
+    response: Any
     reused = True
     try:
+        conn = queue.lend(slot, pool.block, pool_timeout)
+        pool.num_requests += 1
         if conn is None:
             reused = False
             conn = pool._new_conn()
@@ -145,59 +147,51 @@ def attempt(
             result = _with_body(
                 exchange, method, target, headers, body, chunked, preload, send_limit, read_limit, conn.blocksize
             )
-    except _OtherGear:
-        result = None
-    except BaseException as error:
-        _give_up(pool, queue, conn, exchange, error, reused, target, read)
 
-    if result is None:
+        response = _new(HTTPResponse)
+        response.status, response.version, response.reason, response._head, content, flags = result
+        response._request_url = target
+        response._request_method = method
+        response._pool = pool
+        if retries.history:
+            response.retries = retries
+        else:
+            response._retries = retries
+        if not decode:
+            response.decode_content = False
+        if flags & _RARE:
+            _rare(response, exchange, conn, flags)
+        else:
+            response._encoded = False
+        if preload:
+            response._body = content
+            if flags & REUSABLE == 0:
+                conn.close()
+            if not queue.take_back(slot, conn):
+                pool._discard(conn, queue)
+        else:
+            response._x = exchange
+            response._connection = conn  # which gives the slot back, if only when it is collected
+            slot.clear()
+    except _OtherGear:
+        response = None
+    except BaseException as error:
+        _give_up(pool, queue, slot, conn, exchange, error, reused, target, read)
+
+    if response is None:
         pool.num_requests -= 1  # it counts by itself
         return pool._attempt(
             method, target, body, headers, chunked, retries, timeout, pool_timeout,
             preload, decode, preload, {}, (conn, reused),
         )  # fmt: skip
-    response = _new(HTTPResponse)
-    response.status, response.version, response.reason, response._head, body, flags = result
-    response._request_url = target
-    response._request_method = method
-    response._pool = pool
-    if retries.history:
-        response.retries = retries
-    else:
-        response._retries = retries
-    if not decode:
-        response.decode_content = False
-
-    if flags & _RARE:
-        _rare(response, exchange, conn, flags)
-    else:
-        response._encoded = False
-    if preload:
-        response._body = body
-        if flags & REUSABLE == 0:
-            conn.close()
-        if not queue.give(conn):
-            pool._discard(conn, queue)
-        if flags & CONTENT_ENCODING and decode:
-            response._read_data()
-    else:
-        response._x = exchange
-        response._connection = conn
+    if preload and flags & CONTENT_ENCODING and decode:
+        response._read_data()
     if _enabled_levels.get(_DEBUG, True):
         pool._log_exchange(method, target, response)
     return response
 
 
 # ---------------------------------------------------------------- what is rare
-
-
-def _wait_for_slot(pool: HTTPConnectionPool, queue: IdleQueue, timeout: float | None) -> Any:
-    try:
-        return queue.get(True, timeout)
-    except queue_module.Empty:
-        if queue.closed:
-            raise ClosedPoolError(pool, "Pool is closed.") from None
-        raise EmptyPoolError(pool, "Pool is empty and a new connection can't be opened due to blocking mode.") from None
 
 
 def _refuse_early(method: str, headers: Mapping[str, str] | None) -> None:
@@ -257,6 +251,15 @@ def _with_body(
         raise
 
 
+def _raise_without_slot(pool: HTTPConnectionPool, queue: IdleQueue, error: BaseException) -> NoReturn:
+    """There was none to be had; or the response has it, or the queue again, when a signal came."""
+    if not isinstance(error, queue_module.Empty):
+        raise error
+    if queue.closed:
+        raise ClosedPoolError(pool, "Pool is closed.") from None
+    raise EmptyPoolError(pool, "Pool is empty and a new connection can't be opened due to blocking mode.") from None
+
+
 def _rare(response: HTTPResponse, exchange: Exchange, conn: HTTPConnection, flags: int) -> None:
     if not flags & CONTENT_ENCODING:
         response._encoded = False
@@ -271,6 +274,7 @@ def _rare(response: HTTPResponse, exchange: Exchange, conn: HTTPConnection, flag
 def _give_up(
     pool: HTTPConnectionPool,
     queue: IdleQueue,
+    slot: list[Any],
     conn: Any,
     exchange: Exchange | None,
     error: BaseException,
@@ -279,10 +283,15 @@ def _give_up(
     read_timeout: float | None,
 ) -> NoReturn:
     """Closes the connection, gives the slot back, and raises what the compatible gear would have raised."""
+    if not slot:
+        _raise_without_slot(pool, queue, error)
     where = exchange.failed_while if exchange is not None else ""
-    if conn is not None:
-        conn.close()
-    queue.give(None)
+    try:
+        conn = conn or slot[0]
+        if conn is not None:
+            conn.close()
+    finally:
+        queue.take_back(slot, None)
     if isinstance(error, RequestRefused):
         raise stdlib_error(error) from None
     found: BaseException = stdlib_error(error, exchange) if isinstance(error, CoreError) else error
@@ -290,7 +299,7 @@ def _give_up(
         _new(HTTPResponse)._raise_meaning(found)
     if where == "head" and isinstance(error, WaitTimeout):
         raise ReadTimeoutError(pool, url, f"Read timed out. (read timeout={read_timeout})") from found
-    if reused and where and is_lost_before_response(error):
+    if reused and where and exchange and not exchange.answered and is_lost_before_response(error):
         found.lost_on_reuse = True  # type: ignore[attr-defined]
     if found is error:
         raise error

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -304,3 +306,45 @@ def test_a_big_body_is_sent_whole(gear: str, scripted: Callable[..., ScriptedSer
         assert pool.urlopen("POST", "/", body=b"y" * 5_000_000).data == b"5000000"
     assert handled.calls > 3
     pool.close()
+
+
+INTERRUPTING = """
+import signal, sys
+from wirepool import HTTPConnectionPool
+
+class Interrupted(BaseException):
+    pass
+
+def interrupt(*_):
+    raise Interrupted
+
+pool = HTTPConnectionPool("127.0.0.1", int(sys.argv[1]), maxsize=2, block=True, timeout=5)
+signal.signal(signal.SIGALRM, interrupt)
+interrupted = 0
+for turn in range(400):
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.00003 + (turn % 40) * 0.000005)
+        for _ in range(20):  # an exception in a finalizer is swallowed, and would be waited for for ever
+            pool.urlopen("GET", "/", pool_timeout=0.5)
+    except Interrupted:
+        interrupted += 1
+signal.setitimer(signal.ITIMER_REAL, 0)
+assert interrupted > 200, interrupted
+print(pool.pool.qsize())
+"""
+
+
+def test_no_signal_between_two_steps_loses_a_slot(scripted: Callable[..., ScriptedServer]) -> None:
+    """In the fast gear, for preloaded responses; elsewhere each step is Python, and one between two of them may.
+
+    In a process of its own, because signals while connecting leave sockets to the garbage collector, which says so.
+    """
+    server = scripted(default=answering)
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", INTERRUPTING, str(server.port)],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert (run.returncode, run.stdout.strip()) == (0, "2"), run.stderr[-2000:]

@@ -170,6 +170,24 @@ cdef class IdleQueue:
         """Like put(), but says with False that there was no room or that the queue is closed."""
         return self.offer(item)
 
+    def lend(self, list slot not None, bint block=False, timeout=None):
+        """The newest item, which is in `slot` too before the call returns; None, also there, when there is none.
+
+        With `block` as get(). A signal's exception may come between any two steps of a Python function, so whoever
+        owns an item must be able to find it in a place that was filled inside one call: as long as `slot` is not
+        empty, its owner owes the queue an item.
+        """
+        cdef object item = self.pop_or(self)
+        if item is self:
+            item = self.get(True, timeout) if block else None
+        slot.append(item)
+        return item
+
+    def take_back(self, list slot not None, item):
+        """give() that empties `slot` in the same call."""
+        slot.clear()
+        return self.offer(item)
+
     # ---- looking
 
     def qsize(self):

@@ -27,6 +27,12 @@ class IdleQueue:
     def pop(self, default: Any = None) -> Any:
         """The newest item, or ``default`` when there is none; never waits."""
 
+    def lend(self, slot: list[Any], block: bool = False, timeout: float | None = None) -> Any:
+        """The newest item, which is in ``slot`` too before the call returns."""
+
+    def take_back(self, slot: list[Any], item: Any) -> bool:
+        """``give()`` that empties ``slot`` in the same call."""
+
     def give(self, item: Any) -> bool:
         """Like put(), but says with False that there was no room or that the queue is closed."""
 

@@ -390,3 +390,31 @@ def test_closing_in_the_middle_of_it_all_loses_nothing() -> None:
             for future in done:
                 future.result(LONG)
         assert sorted(closed + kept) == [0, 1, 2]
+
+
+# --- lending ----------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_lent_is_also_in_the_slot() -> None:
+    idle, slot = IdleQueue(2), []
+    idle.put("a")
+    assert idle.lend(slot) == "a"
+    assert slot == ["a"]
+    assert idle.take_back(slot, "b")
+    assert (slot, idle.queue) == ([], ["b"])
+
+
+def test_nothing_to_lend() -> None:
+    idle, slot = IdleQueue(1), []
+    assert idle.lend(slot) is None
+    assert slot == [None]
+    with pytest.raises(queue.Empty):
+        idle.lend([], True, 0.01)
+
+
+def test_a_slot_that_finds_no_room() -> None:
+    idle, slot = IdleQueue(1), []
+    assert idle.lend(slot) is None
+    idle.put("a")
+    assert not idle.take_back(slot, "b")
+    assert (slot, idle.queue) == ([], ["a"])
