@@ -398,8 +398,7 @@ class HTTPConnection(_HTTPConnection):
         import warnings
 
         warnings.warn(
-            "HTTPConnection.request_chunked() is deprecated and will be removed in urllib3 v3.0. "
-            "Instead use HTTPConnection.request(..., chunked=True).",
+            "request_chunked() is deprecated: call request() with chunked=True",
             category=FutureWarning,
             stacklevel=2,
         )

@@ -22,7 +22,7 @@ from wirepool._core.watch import Watch
 from wirepool._request_methods import RequestMethods
 from wirepool._retrying import rewind, without
 from wirepool.connectionpool import HTTPConnectionPool, port_by_scheme
-from wirepool.exceptions import LocationValueError, MaxRetryError, URLSchemeUnknown
+from wirepool.exceptions import LocationParseError, LocationValueError, MaxRetryError, URLSchemeUnknown
 from wirepool.response import BaseHTTPResponse
 from wirepool.util.proxy import connection_requires_http_tunnel
 from wirepool.util.request import set_file_position
@@ -386,7 +386,10 @@ class PoolManager(RequestMethods):
         location = response.get_redirect_location()
         if not location:
             return None
-        location = urljoin(url, str(location))
+        try:
+            location = urljoin(url, str(location))
+        except ValueError:
+            raise LocationParseError(str(location)) from None
         if response.status == 303:
             method = "GET"
             kw["body"] = None

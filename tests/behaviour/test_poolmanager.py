@@ -569,6 +569,12 @@ def test_redirects_beyond_the_depth_of_the_stack(manager: PoolManager, scripted:
     assert len(server.connections) == 1
 
 
+def test_a_redirect_to_nowhere(manager: PoolManager, scripted: Callable[..., ScriptedServer]) -> None:
+    server = scripted(default=answering(response(b"", status=302, headers=[("Location", "http://[")])))
+    with pytest.raises(LocationParseError):
+        manager.request("GET", server.url + "/")
+
+
 def test_an_overridden_urlopen_sees_every_hop(scripted: Callable[..., ScriptedServer]) -> None:
     seen: list[str] = []
 

@@ -336,8 +336,7 @@ class TestGenerators:
 def test_importing_does_not_import_decoders() -> None:
     import subprocess
 
-    script = (
-        "import sys, wirepool.util.request; print(sorted({'brotli', 'brotlicffi', 'backports.zstd'} & set(sys.modules)))"
-    )
+    decoders = "{'brotli', 'brotlicffi', 'backports.zstd'}"
+    script = f"import sys, wirepool.util.request; print(sorted({decoders} & set(sys.modules)))"
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True)
     assert run.stdout.strip() == "[]"
