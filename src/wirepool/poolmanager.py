@@ -60,6 +60,8 @@ _DEFAULT_BLOCKSIZE = 16384
 
 # More spellings of origins than this are not worth remembering for each pool.
 _ROUTES_PER_POOL = 4
+# Services ask for the same few URLs again and again; who asks for each URL once pays little for remembering it.
+_KNOWN_TARGETS = 256
 
 
 class PoolKey(NamedTuple):
@@ -165,6 +167,8 @@ class PoolManager(RequestMethods):
         self.key_fn_by_scheme = key_fn_by_scheme.copy()
         # Origin as it was spelled -> (pool, key); valid for the container and the keywords below.
         self._routes: dict[str, tuple[Any, PoolKey]] = {}
+        # URL -> (route, target), for the same time.
+        self._targets: dict[str, tuple[tuple[Any, PoolKey], str]] = {}
         self._routes_of: tuple[Any, dict[str, Any]] = (None, {})
         self._newest: Any = None
         self._watch = _watch_for(type(self))
@@ -203,6 +207,7 @@ class PoolManager(RequestMethods):
     def _forget_pool(self, pool: Any) -> None:
         """A pool left the container: no request may be routed to it any more."""
         self._newest = None
+        self._targets.clear()
         for origin, route in list(self._routes.items()):
             if route[0] is pool:
                 self._routes.pop(origin, None)
@@ -291,6 +296,21 @@ class PoolManager(RequestMethods):
         pools, keywords = self._routes_of
         return pools is self.pools and bool(keywords == self.connection_pool_kw)
 
+    def _lookup(self, url: str) -> tuple[tuple[Any, PoolKey], str] | None:
+        """Route and target of a URL whose origin was seen before and whose path needs no second look."""
+        slash = url.find("/", 8)
+        route = self._routes.get(url[:slash])
+        if route is None or not is_plain_target(target := url[slash:]):
+            return None
+        if len(self._targets) >= _KNOWN_TARGETS:
+            self._targets.clear()
+        self._targets[url] = known = (route, target)
+        return known
+
+    def _forget_routes(self) -> None:
+        self._routes.clear()
+        self._targets.clear()
+
     def _touch(self, route: tuple[Any, PoolKey]) -> bool:
         """Mark a pool as the one used last; false if it is not in the container any more."""
         pool, key = route
@@ -307,10 +327,10 @@ class PoolManager(RequestMethods):
         if not origin.startswith("http://") or not all(_is_plain_value(v) for v in self.connection_pool_kw.values()):
             return
         if not self._routes_hold():
-            self._routes.clear()
+            self._forget_routes()
             self._routes_of = (self.pools, self.connection_pool_kw.copy())
         if len(self._routes) >= _ROUTES_PER_POOL * max(self.pools._maxsize, 1):
-            self._routes.clear()
+            self._forget_routes()
         context = {**self.connection_pool_kw, "scheme": "http", "host": parsed.host, "port": parsed.port or 80}
         key = self.key_fn_by_scheme["http"](context)
         if self.pools.get(key) is pool:
@@ -327,21 +347,18 @@ class PoolManager(RequestMethods):
         (``Retry.remove_headers_on_redirect``).
         """
         while True:
-            slash = url.find("/", 8)
-            route = self._routes.get(url[:slash])
+            known = self._targets.get(url) or self._lookup(url)
             if (
-                route is not None
-                and is_plain_target(target := url[slash:])
+                known is not None
                 and self._watch(self)
                 and self._routes_of[0] is self.pools
                 and self._routes_of[1] == self.connection_pool_kw
-                and (route is self._newest or self._touch(route))
+                and (known[0] is self._newest or self._touch(known[0]))
             ):
-                pool = route[0]
-                headers = kw.pop("headers") if "headers" in kw else self.headers
+                (pool, _), target = known
             else:
                 pool, target = self._pool_and_target(url)
-                headers = kw.pop("headers") if "headers" in kw else self.headers
+            headers = kw.pop("headers") if "headers" in kw else self.headers
             if kw:
                 if redirect and kw.get("body") is not None:
                     kw["body_pos"] = set_file_position(kw["body"], kw.get("body_pos"))

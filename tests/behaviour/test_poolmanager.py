@@ -588,3 +588,21 @@ def test_an_overridden_urlopen_sees_every_hop(scripted: Callable[..., ScriptedSe
     with Watching() as http:
         assert http.request("GET", server.url + "/").data == b"there"
     assert seen == [server.url + "/", server.url + "/again"]
+
+
+def test_many_urls_of_one_origin(manager: PoolManager, echo: EchoServer) -> None:
+    """More than are remembered, twice, so that each is met in every state of the memory."""
+    paths = [f"/echo?n={n}" for n in range(300)]
+    for path in [*paths, *paths[:5], *paths[-5:]]:
+        assert told(manager.request("GET", f"{echo.url}{path}"))["target"] == path
+    assert only_pool(manager).num_connections == 1
+
+
+def test_a_url_that_was_asked_for_before_the_pools_were_cleared(manager: PoolManager, echo: EchoServer) -> None:
+    url = f"{echo.url}/status/200"
+    for _ in range(3):
+        manager.request("GET", url)
+    before = only_pool(manager)
+    manager.clear()
+    assert manager.request("GET", url).status == 200
+    assert only_pool(manager) is not before
