@@ -409,7 +409,7 @@ def test_the_demo_can_be_interrupted() -> None:
 
 def is_gone(group: int) -> bool:
     """Whether nothing of a process group is left, or will be after a moment."""
-    for _ in range(250):
+    for _ in range(750):
         try:
             os.killpg(group, 0)
         except ProcessLookupError:
