@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from wirepool._core.errors import CoreError, RequestRefused, WaitTimeout
 from wirepool._core.exchange import (
     BOTH_LENGTHS,
-    COMPLETE,
     CONTENT_ENCODING,
     REUSABLE,
     SKIPPED_LINE,
@@ -50,7 +49,6 @@ _DEBUG = logging.DEBUG
 # What the logger has found out about its levels; empty after every change, then the logger is asked. Saves a call.
 _enabled_levels: dict[int, bool] = getattr(log, "_cache", {})
 _RARE = CONTENT_ENCODING | SKIPPED_LINE | TRAILERS | BOTH_LENGTHS
-_DONE = COMPLETE | REUSABLE
 
 
 class _OtherGear(Exception):
