@@ -20,6 +20,7 @@ MODULES = [
     "chunked",
     "headers_out",
     "sockio",
+    "tlsio",
     "liveness",
     "watch",
     "idle",

@@ -24,7 +24,7 @@ STOREYS = [
     {"status", "bytes_", "platform"},
     {"errors", "buffer"},
     {"head", "chunked", "headers_out", "sockio", "liveness", "watch"},
-    {"idle"},
+    {"idle", "tlsio"},
     {"exchange"},
     {"multi"},
 ]

@@ -2,7 +2,7 @@
 #
 # Sans-I/O at heart: head_step and body_step work on what is buffered and say where more octets should be received
 # (into, into_len); a driver receives, either from a descriptor with the GIL released or through a Python object's
-# recv_into (TLS, test doubles). Knows framing and persistence (RFC 9112 section 6, 7, 9.3, RFC 9110 15.2), nothing of
+# recv_into, or through a TLS stream, which takes and releases the GIL itself. Knows framing and persistence (RFC 9112 section 6, 7, 9.3, RFC 9110 15.2), nothing of
 # retries, redirects, content codings or pools.
 #
 # Owns two Buffers, empty and without memory while idle; borrows the descriptor: the Python socket owns it, and whoever
@@ -18,6 +18,7 @@ from wirepool._core.chunked cimport ChunkState
 from wirepool._core.head cimport HeadInfo, HeadScan, wp_framing
 from wirepool._core.platform cimport wp_flag
 from wirepool._core.status cimport wp_status
+from wirepool._core.tlsio cimport TlsStream
 
 cdef enum exchange_phase:
     PHASE_IDLE = 0               # nothing sent, or the last response is complete
@@ -46,8 +47,10 @@ cdef enum exchange_flags:
 
 @cython.final
 cdef class Exchange:
-    cdef intptr_t fd             # -1: through `transport`
+    cdef intptr_t fd             # -1: through `tls` or `transport`
+    cdef intptr_t poll_fd        # asked whether the idle connection has something to say; -1: cannot be asked
     cdef readonly object transport
+    cdef TlsStream tls           # or None
     cdef object skip             # a header value that means: leave this automatic field out
     cdef bytes host_line         # b"Host: example.org\r\n"
     cdef bytes agent_line        # b"User-Agent: ...\r\n", or b""
@@ -69,6 +72,7 @@ cdef class Exchange:
     cdef bint send_chunked
     cdef bint in_trailer
     cdef bint eof
+    cdef bint cut                # the stream ended without the close_notify that TLS owes
     cdef bint unwanted           # abandoned while a thread was inside
     cdef readonly bint reusable
     cdef readonly bint answered  # of a failed exchange: octets of a response had arrived
@@ -83,17 +87,20 @@ cdef class Exchange:
     cdef wp_flag inside
 
     cdef int enter(self) except -1
+    cdef bint _is_alive(self) except -1
     # sending
     cdef int _serialize(self, method, target, headers, object body_len) except -1
     cdef int _start(self, method, target, headers, object body_len, long max_fields) except -1
     cdef wp_status _send(self, const char *body, size_t body_len, int64_t deadline_ns) noexcept nogil
     cdef int _send_all(self, const char *body, size_t body_len, double timeout) except -1
-    cdef int _send_object(self, const char *body, size_t body_len) except -1
+    cdef int _send_object(self, const char *body, size_t body_len, double timeout) except -1
+    cdef int _hand_over(self, const char *body, size_t body_len, double timeout) except -1
     cdef int _send_block(self, const char *body, size_t body_len, double timeout) except -1
     cdef int _send_last_block(self, double timeout) except -1
     cdef bint _send_and_get_head(self, const char *body, size_t n, double timeout) except -1
     # errors
     cdef void _break(self) noexcept
+    cdef void _note_answered(self) noexcept
     cdef int _failed(self, wp_status status) except -1
     # steps over what is buffered
     cdef wp_status _want(self, size_t n) noexcept nogil

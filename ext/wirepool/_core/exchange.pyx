@@ -79,6 +79,7 @@ from wirepool._core.status cimport (
     WP_TOO_MANY_INTERIM,
     wp_status,
 )
+from wirepool._core.tlsio cimport TlsStream
 
 cdef extern from "Python.h":
     # With raw pointers: a bytes object that is being filled belongs to nobody else yet, and resizing may move it.
@@ -122,7 +123,7 @@ BOTH_LENGTHS = FLAG_BOTH_LENGTHS
 @cython.final
 cdef class Exchange:
     """`transport`: a descriptor (int), a socket of the standard library whose descriptor may be used directly (a
-    reference is kept), or, with `through_object`, anything with sendall(bytes) and recv_into(buffer).
+    reference is kept), a TlsStream, or, with `through_object`, anything with sendall(bytes) and recv_into(buffer).
 
     `host`: the value of the Host field, sent unless the request's headers have one; `agent`: of User-Agent. `skip`: a
     value that stands for "leave this automatic field out" in headers.
@@ -131,12 +132,17 @@ cdef class Exchange:
     def __cinit__(self, transport, host, agent=None, skip=None, bint through_object=False):
         self.fd = -1
         self.transport = None
+        self.tls = None
         if isinstance(transport, int):
             self.fd = transport
+        elif isinstance(transport, TlsStream):
+            self.tls = transport
+            self.transport = self.tls.sock
         else:
             self.transport = transport
             if not through_object and hasattr(transport, "fileno"):
                 self.fd = transport.fileno()
+        self.poll_fd = self.fd if self.tls is None else self.tls.fd
         self.skip = skip
         self.tx = Buffer.__new__(Buffer)
         self.rx = Buffer.__new__(Buffer)
@@ -159,6 +165,12 @@ cdef class Exchange:
         if not wp_flag_take(&self.inside):
             raise RuntimeError("this connection is used by two threads at the same time")
         return 0
+
+    cdef bint _is_alive(self) except -1:
+        if self.poll_fd < 0:
+            return True
+        # What was decrypted and not asked for counts as much as what the socket has.
+        return idle_alive(self.poll_fd) and (self.tls is None or self.tls.pending() == 0)
 
     @property
     def busy(self):
@@ -219,7 +231,7 @@ cdef class Exchange:
         memset(&self.chunk, 0, sizeof(self.chunk))
         self.phase = PHASE_SENDING
         self.reusable = False
-        self.send_failed = self.eof = self.in_trailer = False
+        self.send_failed = self.eof = self.cut = self.in_trailer = False
         self.trailer_section = None
         self.n_interim = 0
         self.n_received = 0
@@ -252,7 +264,7 @@ cdef class Exchange:
         cdef wp_status status
         self.sent = 0
         if self.fd < 0:
-            self._send_object(body, body_len)
+            self._send_object(body, body_len, timeout)
         else:
             while True:
                 with nogil:
@@ -278,32 +290,40 @@ cdef class Exchange:
             put_bytes(self.tx, b"0\r\n\r\n")
         return self._send_all(NULL, 0, timeout)
 
-    cdef int _send_object(self, const char *body, size_t body_len) except -1:
-        cdef object head = bytes(self.tx)
-        cdef object view
+    cdef int _send_object(self, const char *body, size_t body_len, double timeout) except -1:
         if self.send_failed:
             return 0
         try:
-            if body_len <= RECEIVE:
-                self.transport.sendall(head + body[:body_len])
-            else:
-                self.transport.sendall(head)
-                view = PyMemoryView_FromMemory(<char *>body, <Py_ssize_t>body_len, PyBUF_READ)
-                try:
-                    self.transport.sendall(view)
-                finally:
-                    # The memory is the caller's: who kept the view must not read it later.
-                    view.release()
+            self._hand_over(body, body_len, timeout)
         except (BrokenPipeError, ConnectionResetError, ConnectionAbortedError):
             self.send_failed = True
         except OSError as error:
-            if error.errno != WP_EPROTOTYPE:
+            if error.errno != WP_EPROTOTYPE and (self.tls is None or not isinstance(error, self.tls.end_error)):
                 self._break()
                 raise
             self.send_failed = True
         except BaseException:
             self._break()
             raise
+        return 0
+
+    cdef int _hand_over(self, const char *body, size_t body_len, double timeout) except -1:
+        """A small body goes out with what is before it; a large one is lent."""
+        cdef object view
+        cdef bint together = body_len <= RECEIVE
+        if together and body_len and not self.tx.append(body, body_len):
+            raise_status(WP_NO_MEMORY)
+        if self.tls is not None:
+            self.tls.send(self.tx.data + self.tx.start, self.tx.size(), timeout)
+            return 0 if together else self.tls.send(body, body_len, timeout)
+        self.transport.sendall(bytes(self.tx))
+        if not together:
+            view = PyMemoryView_FromMemory(<char *>body, <Py_ssize_t>body_len, PyBUF_READ)
+            try:
+                self.transport.sendall(view)
+            finally:
+                # The memory is the caller's: who kept the view must not read it later.
+                view.release()
         return 0
 
     # ------------------------------------------------------------ errors
@@ -316,6 +336,9 @@ cdef class Exchange:
         self.tx.free()
         self.rx.free()
 
+    cdef void _note_answered(self) noexcept:
+        self.answered = self.phase == PHASE_BODY or self.rx.size() != 0 or self.n_interim != 0
+
     cdef int _failed(self, wp_status status) except -1:
         """Returns after a signal that nobody minds; otherwise breaks the exchange and raises."""
         cdef object detail = None
@@ -326,7 +349,7 @@ cdef class Exchange:
                 self._break()
                 raise
             return 0
-        self.answered = self.phase == PHASE_BODY or self.rx.size() != 0 or self.n_interim != 0
+        self._note_answered()
         if self.rx.size() and (self.phase == PHASE_HEAD or self.phase == PHASE_BODY):
             detail = PyBytes_FromStringAndSize(self.rx.data + self.rx.start, <Py_ssize_t>min(self.rx.size(), 200))
         self._break()
@@ -404,8 +427,9 @@ cdef class Exchange:
 
     cdef wp_status _end_of_stream(self) noexcept nogil:
         """What the end of the stream means inside a body."""
-        if self.framing == WP_UNTIL_CLOSE or self.in_trailer:
-            # The data is complete; a trailer section that was cut is forgiven, as urllib3 and http.client do.
+        if (self.framing == WP_UNTIL_CLOSE and not self.cut) or self.in_trailer:
+            # The data is complete; a trailer section that was cut is forgiven, as urllib3 and http.client do. Over TLS
+            # a body that only the end ends is complete only if that end is authentic (RFC 9112 9.8).
             self._finish()
             return WP_OK
         return WP_EOF_IN_BODY
@@ -534,19 +558,26 @@ cdef class Exchange:
         return WP_OK
 
     cdef int _receive_object(self) except -1:
-        """From the transport object; its exceptions pass through and break the exchange."""
-        cdef object view = PyMemoryView_FromMemory(self.into, <Py_ssize_t>self.into_len, PyBUF_WRITE)
-        cdef Py_ssize_t n
+        """From the TLS stream or the transport object; exceptions pass through and break the exchange."""
+        cdef object view
+        cdef Py_ssize_t n = 0
         try:
-            n = self.transport.recv_into(view)
+            if self.tls is not None:
+                n = self.tls.recv(self.into, self.into_len, self.read_timeout)
+                self.cut = self.tls.cut
+            else:
+                view = PyMemoryView_FromMemory(self.into, <Py_ssize_t>self.into_len, PyBUF_WRITE)
+                try:
+                    n = self.transport.recv_into(view)
+                finally:
+                    view.release()
             if n < 0 or <size_t>n > self.into_len:
                 raise ValueError("recv_into() says it received more than there was room for")
             self.into_len = <size_t>n
         except BaseException:
+            self._note_answered()
             self._break()
             raise
-        finally:
-            view.release()
         return 0
 
     cdef wp_status _run_head(self) noexcept nogil:
@@ -702,7 +733,7 @@ cdef class Exchange:
         cdef size_t n = 0
         self.enter()
         try:
-            if check_idle and self.fd >= 0 and not idle_alive(self.fd):
+            if check_idle and not self._is_alive():
                 return None
             if body is not None:
                 PyObject_GetBuffer(body, &view, PyBUF_SIMPLE)
@@ -763,7 +794,7 @@ cdef class Exchange:
         """
         self.enter()
         try:
-            if check_idle and self.fd >= 0 and not idle_alive(self.fd):
+            if check_idle and not self._is_alive():
                 return False
             self._start(method, target, headers, body_len, max_fields)
             return True
@@ -923,7 +954,7 @@ cdef class Exchange:
     @property
     def alive(self):
         """Whether the idle connection has nothing to say; always true of a transport object."""
-        return self.fd < 0 or idle_alive(self.fd)
+        return self._is_alive()
 
     @property
     def complete(self):
