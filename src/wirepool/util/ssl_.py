@@ -26,7 +26,6 @@ except ImportError:
 
 if TYPE_CHECKING:
     import hashlib
-    import re
 
 __all__ = [
     "ALPN_PROTOCOLS",
@@ -58,8 +57,8 @@ SSLContext: Any = _of_ssl("SSLContext", None)
 TLSVersion: Any = _of_ssl("TLSVersion", None)
 OPENSSL_VERSION: str = _of_ssl("OPENSSL_VERSION", "")
 
-#: TLS over a TLS socket; ``None`` where it is not available.
-SSLTransport: Any = None
+#: TLS over a TLS socket, loaded when somebody asks for it; ``None`` without the ssl module.
+SSLTransport: Any
 
 # The numbers are those of <openssl/ssl.h> and _ssl, for builds of Python that have no ssl module.
 CERT_REQUIRED: Any = _of_ssl("CERT_REQUIRED", 2)
@@ -92,10 +91,26 @@ HAS_NEVER_CHECK_COMMON_NAME: bool = _of_ssl(
 ) and _is_has_never_check_common_name_reliable(OPENSSL_VERSION)
 
 
-def __getattr__(name: str) -> re.Pattern[str]:
+def __getattr__(name: str) -> Any:
     if name == "_BRACELESS_IPV6_ADDRZ_RE":
         return _lazy_pattern(name)
+    if name == "SSLTransport":
+        return _load_transport()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _load_transport() -> Any:
+    # Kept as an ordinary global, which is also where whoever replaces the class puts theirs.
+    namespace = globals()
+    if "SSLTransport" not in namespace:
+        namespace["SSLTransport"] = None if ssl is None else _import_transport()
+    return namespace["SSLTransport"]
+
+
+def _import_transport() -> Any:
+    from wirepool.util.ssltransport import SSLTransport
+
+    return SSLTransport
 
 
 # Certificates pinned by fingerprint
@@ -359,10 +374,10 @@ def ssl_wrap_socket(
     :param ca_cert_data: CA certificates, as PEM text or DER bytes.
     :param server_hostname: name to ask for (SNI) and to verify.
     :param key_password: of the private key.
-    :param tls_in_tls: *sock* is a TLS socket itself.
+    :param tls_in_tls: *sock* is a TLS socket itself; the result is a :class:`~wirepool.util.ssltransport.SSLTransport`.
     :raises SSLError: CA certificates cannot be loaded, or the private key is encrypted and *key_password* missing.
     :raises ssl.SSLError: the handshake failed.
-    :raises ProxySchemeUnsupported: TLS inside TLS is not available.
+    :raises ProxySchemeUnsupported: *tls_in_tls* with a context that cannot do that, for want of ``wrap_bio``.
     """
     context: Any = ssl_context
     if context is None:
@@ -397,6 +412,11 @@ def _is_key_file_encrypted(key_file: str) -> bool:
 def _ssl_wrap_socket_impl(
     sock: socket.socket, ssl_context: ssl.SSLContext, tls_in_tls: bool, server_hostname: str | None = None
 ) -> ssl.SSLSocket:
-    if tls_in_tls:
-        raise ProxySchemeUnsupported("TLS inside TLS (an https target behind an https proxy) is not available")
-    return ssl_context.wrap_socket(sock, server_hostname=server_hostname)
+    if not tls_in_tls:
+        return ssl_context.wrap_socket(sock, server_hostname=server_hostname)
+    transport = _load_transport()
+    if transport is None:
+        raise ProxySchemeUnsupported("TLS inside TLS (an https target behind an https proxy) needs the ssl module")
+    transport._validate_ssl_context_for_tls_in_tls(ssl_context)
+    # Not an SSLSocket, but with its methods.
+    return transport(sock, ssl_context, server_hostname)  # type: ignore[no-any-return]

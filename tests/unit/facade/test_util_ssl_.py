@@ -462,8 +462,27 @@ class TestWrapping:
         assert asked == [((2, 1), {"ciphers": "c"})]
         assert context.calls[0] == ("load_verify_locations", None, None, "pem")
 
-    def test_tls_inside_tls(self) -> None:
-        with pytest.raises(ProxySchemeUnsupported, match="TLS inside TLS"):
+    def test_tls_inside_tls_needs_a_context_that_works_in_memory(self) -> None:
+        with pytest.raises(ProxySchemeUnsupported, match=r"TLS inside TLS .*wrap_bio.*Context has not"):
+            ssl_wrap_socket("socket", ssl_context=Context(), tls_in_tls=True)  # type: ignore[arg-type]
+
+    def test_tls_inside_tls_is_the_work_of_a_class_that_can_be_replaced(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Transport:
+            _validate_ssl_context_for_tls_in_tls = staticmethod(lambda context: None)
+
+            def __init__(self, *arguments: Any) -> None:
+                self.arguments = arguments
+
+        monkeypatch.setattr(ssl_, "SSLTransport", Transport)
+        context = Context()
+        wrapped: Any = ssl_wrap_socket("socket", None, None, None, None, "h", ssl_context=context, tls_in_tls=True)  # type: ignore[arg-type]
+        assert type(wrapped) is Transport
+        assert wrapped.arguments == ("socket", context, "h")
+        assert context.names() == ["set_alpn_protocols"]
+
+    def test_tls_inside_tls_without_such_a_class(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(ssl_, "SSLTransport", None)
+        with pytest.raises(ProxySchemeUnsupported, match="needs the ssl module"):
             ssl_wrap_socket("socket", ssl_context=Context(), tls_in_tls=True)  # type: ignore[arg-type]
 
     @pytest.mark.parametrize("failure", [OSError("reset"), ssl.SSLError("handshake")])
@@ -521,6 +540,7 @@ import sys
 sys.modules["ssl"] = sys.modules["_ssl"] = None
 from wirepool.util import ssl_, is_connection_dropped, Retry, Timeout, SSLContext
 assert ssl_.ssl is None and ssl_.SSLContext is SSLContext is None and ssl_.TLSVersion is None
+assert ssl_.SSLTransport is None
 assert ssl_.HAS_NEVER_CHECK_COMMON_NAME is False
 assert ssl_.resolve_cert_reqs(None) == 2 and ssl_.resolve_ssl_version(None) == 2
 assert ssl_.is_ipaddress("::1")
@@ -535,6 +555,19 @@ else:
 
 def test_everything_imports_without_ssl() -> None:
     run = subprocess.run([sys.executable, "-c", WITHOUT_SSL], capture_output=True, text=True, timeout=30)
+    assert run.returncode == 0, run.stderr
+
+
+LOADED_WHEN_NEEDED = """
+import sys
+from wirepool.util import ssl_
+assert "wirepool.util.ssltransport" not in sys.modules
+assert ssl_.SSLTransport is ssl_.SSLTransport is sys.modules["wirepool.util.ssltransport"].SSLTransport
+"""
+
+
+def test_tls_inside_tls_is_loaded_when_needed() -> None:
+    run = subprocess.run([sys.executable, "-c", LOADED_WHEN_NEEDED], capture_output=True, text=True, timeout=30)
     assert run.returncode == 0, run.stderr
 
 
