@@ -1,22 +1,37 @@
 """Opening TCP connections, and asking whether a pooled one is still good.
 
+The parts: ``_lookup`` finds the addresses within the time limit, ``_dial`` connects to one of them. What programs
+replace is here.
+
 :func:`create_connection`, :func:`allowed_gai_family` and :data:`HAS_IPV6` are looked up in this module whenever they
 are needed. Replacing them is the usual way to pin addresses or to force IPv4.
 """
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Sequence
+from time import monotonic
 from typing import TYPE_CHECKING
 
+from wirepool._dial import dial
+from wirepool._lookup import is_literal, look_up
 from wirepool.exceptions import LocationParseError
 from wirepool.util.timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT
 
 if TYPE_CHECKING:
     from wirepool._base_connection import BaseHTTPConnection
+    from wirepool._lookup import Resolver
 
-__all__ = ["HAS_IPV6", "LocationParseError", "allowed_gai_family", "create_connection", "is_connection_dropped"]
+__all__ = [
+    "HAS_IPV6",
+    "LocationParseError",
+    "allowed_gai_family",
+    "create_connection",
+    "create_connection_with",
+    "is_connection_dropped",
+]
 
 _TYPE_SOCKET_OPTIONS = Sequence[tuple[int, int, int | bytes]]
 
@@ -34,54 +49,68 @@ def create_connection(
     source_address: tuple[str, int] | None = None,
     socket_options: _TYPE_SOCKET_OPTIONS | None = None,
 ) -> socket.socket:
-    """Connect to *address*, trying the addresses of the host one after the other.
+    """Connect to *address*, whichever of the host's addresses answers first (RFC 8305, "Happy Eyeballs").
+
+    The addresses are tried in the order in which ``socket.getaddrinfo`` gives them, IPv6 and IPv4 taking turns. Each
+    gets a quarter of a second before the next one is tried too.
 
     :param address: host (name or address; an IPv6 address may be in brackets) and port.
-    :param timeout: seconds for each address, not for the look-up; ``None`` for no limit.
+    :param timeout: seconds for all of it, name look-up included; ``None`` for no limit.
     :param source_address: local host and port to bind to; port 0 leaves the choice to the system.
     :param socket_options: arguments of :meth:`socket.socket.setsockopt`, applied before connecting.
     :raises LocationParseError: the host name has an empty label or one of more than 63 characters.
-    :raises OSError: the name has no address, or the attempt on the last of them failed.
+    :raises TimeoutError: no connection within *timeout*.
+    :raises OSError: the name has no address (:exc:`socket.gaierror`), or all attempts failed: the last failure, with
+        notes on the others.
+    """
+    return create_connection_with(None, address, timeout, source_address, socket_options)
+
+
+def create_connection_with(
+    resolver: Resolver | None,
+    address: tuple[str, int],
+    timeout: _TYPE_TIMEOUT = _DEFAULT_TIMEOUT,
+    source_address: tuple[str, int] | None = None,
+    socket_options: _TYPE_SOCKET_OPTIONS | None = None,
+) -> socket.socket:
+    """:func:`create_connection`, with the addresses that *resolver* gives.
+
+    :param resolver: ``resolver(host, port)`` returns IP addresses as strings; ``None`` asks the system. It may run in
+        another thread. What it raises is raised here.
+    :raises socket.gaierror: also when the resolver returned no address, or what is none.
     """
     host, port = address
     if host.startswith("["):
         host = host.strip("[]")
     if _has_bad_label(host):
         raise LocationParseError(f"'{host}', label empty or too long")
-    failure: OSError | None = None
-    for family, kind, protocol, _, target in socket.getaddrinfo(host, port, allowed_gai_family(), socket.SOCK_STREAM):
-        try:
-            return _connect(family, kind, protocol, target, timeout, source_address, socket_options)
-        except OSError as error:
-            failure = error
-    try:
-        raise failure or OSError("getaddrinfo returns an empty list")
-    finally:
-        # The error's traceback refers to this frame: break the cycle.
-        failure = None
+    limit = _seconds(timeout)
+    # What is not looked up takes no time: one plain connect with the whole timeout.
+    deadline = None if limit is None or (resolver is None and is_literal(host)) else monotonic() + limit
+    addresses = look_up(host, port, allowed_gai_family(), timeout=limit, resolver=resolver)
 
-
-def _connect(
-    family: int,
-    kind: int,
-    protocol: int,
-    target: tuple[object, ...],
-    timeout: _TYPE_TIMEOUT,
-    source_address: tuple[str, int] | None,
-    socket_options: _TYPE_SOCKET_OPTIONS | None,
-) -> socket.socket:
-    sock = socket.socket(family, kind, protocol)
-    try:
+    def prepare(sock: socket.socket) -> None:
         _set_socket_options(sock, socket_options)
-        if timeout is not _DEFAULT_TIMEOUT:
-            sock.settimeout(timeout)
         if source_address:
-            sock.bind(source_address)
-        sock.connect(target)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
+            _bind(sock, source_address)
+
+    return dial(addresses, prepare, timeout, deadline)
+
+
+def _seconds(timeout: _TYPE_TIMEOUT) -> float | None:
+    limit = socket.getdefaulttimeout() if timeout is _DEFAULT_TIMEOUT else timeout
+    if limit is not None and limit < 0:
+        raise ValueError(f"the timeout of a connection must not be negative, and is {limit}")
+    return limit
+
+
+def _bind(sock: socket.socket, source_address: tuple[str, int]) -> None:
+    try:
+        sock.bind(source_address)
+    except socket.gaierror as error:
+        # An IPv4 address for an IPv6 socket, say. That is no failure to find the host to connect to.
+        message = f"cannot bind to the source address {source_address!r}: {error.strerror}"
+        raise OSError(errno.EADDRNOTAVAIL, message) from error
 
 
 def _has_bad_label(host: str) -> bool:
