@@ -56,8 +56,8 @@ def proxy_for(scheme: str, host: str, port: int, environ: Mapping[str, str] = os
     ``.example.org``            the same                                            all but Go: subdomains only
     ``*.example.org``           ``www.example.org``, not ``example.org``            only Go
     ``10.0.0.1``, ``::1``       that address, however it is written                 all; requests compares the text
-    ``10.0.0.0/8``, ``fd::/8``  addresses in that block; bits of the host part do   all; requests IPv4 only
-                                not matter
+    ``10.0.0.0/8``              addresses in that block, also of IPv6; bits of      all; requests IPv4 only
+                                the host part do not matter
     ``example.org:8080``        as without port, but only that port                 Go and requests
     ``[::1]:80``                as above                                            only Go
     ==========================  ==================================================  =================================
