@@ -15,9 +15,11 @@ from typing import Any
 
 import pytest
 
+from servers.certs import Authority
 from servers.echo import EchoServer
 from servers.nginx import NginxMissing, NginxServer
 from servers.scripted import Script, ScriptedServer
+from servers.tls import TLSServer
 
 MARKERS = {
     "slow": "takes more than about a second",
@@ -52,6 +54,24 @@ def scripted() -> Iterator[Callable[..., ScriptedServer]]:
 
         def start(*scripts: Script, **options: Any) -> ScriptedServer:
             return stack.enter_context(ScriptedServer(*scripts, **options))
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def certs(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """A certificate authority for the whole run; ``certs.ca_file`` is what clients have to trust."""
+    return Authority(tmp_path_factory.mktemp("certs"))
+
+
+@pytest.fixture
+def scripted_tls(certs: Authority) -> Iterator[Callable[..., TLSServer]]:
+    """Starts scripted servers behind TLS, like ``scripted``; without a ``certificate`` with ``certs.localhost``."""
+    with contextlib.ExitStack() as stack:
+
+        def start(*scripts: Script, **options: Any) -> TLSServer:
+            options.setdefault("certificate", certs.localhost)
+            return stack.enter_context(TLSServer(*scripts, **options))
 
         yield start
 

@@ -76,6 +76,10 @@ class RequestReader:
             return self._chunked()
         return self._exactly(int(request.header("Content-Length") or 0))
 
+    def take_pending(self) -> bytes:
+        """What was read already and belongs to no request so far; nothing is waited for."""
+        return self._take(len(self._pending))
+
     def _chunked(self) -> bytes:
         raw = b""
         while True:

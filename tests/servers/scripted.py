@@ -23,19 +23,22 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 from ._wire import EndOfStream, RecordedRequest, RequestReader, chunked_response, response
 
 __all__ = [
     "Close",
     "Connection",
+    "Cut",
+    "Drip",
     "HalfClose",
     "Hold",
     "Pause",
     "RecordedRequest",
     "Recv",
     "RecvBody",
+    "RecvBytes",
     "RecvHead",
     "Reset",
     "Script",
@@ -86,6 +89,14 @@ class RecvBody(Step):
 
 
 @dataclass(frozen=True)
+class RecvBytes(Step):
+    """Read whatever comes next, and record nothing."""
+
+    def play(self, conn: Connection) -> None:
+        conn.recv_bytes()
+
+
+@dataclass(frozen=True)
 class Send(Step):
     """Send these bytes."""
 
@@ -93,6 +104,19 @@ class Send(Step):
 
     def play(self, conn: Connection) -> None:
         conn.send(self.data)
+
+
+@dataclass(frozen=True)
+class Drip(Step):
+    """Send these bytes one by one, that many seconds apart."""
+
+    data: bytes
+    seconds: float = 0.05
+
+    def play(self, conn: Connection) -> None:
+        for value in self.data:
+            conn.send(bytes([value]))
+            conn.pause(self.seconds)
 
 
 @dataclass(frozen=True)
@@ -111,6 +135,14 @@ class Close(Step):
 
     def play(self, conn: Connection) -> None:
         conn.close()
+
+
+@dataclass(frozen=True)
+class Cut(Step):
+    """Close without a good-bye: on a TLS connection a FIN with no close_notify before it. Elsewhere like Close."""
+
+    def play(self, conn: Connection) -> None:
+        conn.cut()
 
 
 @dataclass(frozen=True)
@@ -200,7 +232,11 @@ class Connection:
 
     def recv_bytes(self) -> bytes:
         """Whatever is there next, unparsed; empty when the client closed."""
-        return self._read()
+        return self._reader.take_pending() or self._read()
+
+    def recv_now(self) -> bytes | None:
+        """Like :meth:`recv_bytes`, but None if there is nothing yet."""
+        return self._reader.take_pending() or self._read_now()
 
     def send(self, data: bytes) -> None:
         view = memoryview(data)
@@ -226,6 +262,11 @@ class Connection:
             pass
 
     def close(self) -> None:
+        """Closes in the way that is ordinary for this kind of connection; may be called twice."""
+        self.sock.close()
+
+    def cut(self) -> None:
+        """Closes the TCP connection (FIN) without a word of any protocol above it."""
         self.sock.close()
 
     def reset(self) -> None:
@@ -237,17 +278,25 @@ class Connection:
     def play(self, script: Script) -> None:
         """Runs the script to its end or to the client's close, then closes."""
         try:
-            if callable(script):
-                script(self)
-            else:
-                for step in script:
-                    step.play(self)
+            self.begin()
+            self.run(script)
         except EndOfStream as error:
             self.partial = error.partial
         except (ConnectionError, Stopped):
             pass
         finally:
-            self.sock.close()
+            self.close()
+
+    def begin(self) -> None:
+        """What comes before the script."""
+
+    def run(self, script: Script) -> None:
+        """Runs a script as a part of another."""
+        if callable(script):
+            script(self)
+        else:
+            for step in script:
+                step.play(self)
 
     def _record(self, request: RecordedRequest) -> RecordedRequest:
         self.requests.append(request)
@@ -257,12 +306,16 @@ class Connection:
     def _read(self) -> bytes:
         while True:
             self.stop.wait(self.sock, selectors.EVENT_READ)
-            try:
-                data = self.sock.recv(65536)
-            except BlockingIOError:
-                continue
-            self.eof = not data
-            return data
+            if (data := self._read_now()) is not None:
+                return data
+
+    def _read_now(self) -> bytes | None:
+        try:
+            data = self.sock.recv(65536)
+        except BlockingIOError:
+            return None
+        self.eof = not data
+        return data
 
 
 class ScriptedServer:
@@ -290,10 +343,10 @@ class ScriptedServer:
         self.port: int = self._listener.getsockname()[1]
 
     @classmethod
-    def always(cls, answer: bytes, *, keep_alive: bool = True, host: str = "127.0.0.1") -> ScriptedServer:
+    def always(cls, answer: bytes, *, keep_alive: bool = True, **options: Any) -> Self:
         """A server that answers every request of every connection with these bytes.
 
-        With ``keep_alive=False`` it closes each connection after one answer.
+        With ``keep_alive=False`` it closes each connection after one answer. Further options are those of the class.
         """
 
         def serve(conn: Connection) -> None:
@@ -303,7 +356,7 @@ class ScriptedServer:
                 conn.recv()
                 conn.send(answer)
 
-        return cls(default=serve, host=host)
+        return cls(default=serve, **options)
 
     @property
     def netloc(self) -> str:
@@ -320,7 +373,7 @@ class ScriptedServer:
         """All requests of all connections in the order in which they arrived."""
         return [conn.requests[index] for conn, index in list(self._arrivals)]
 
-    def __enter__(self) -> ScriptedServer:
+    def __enter__(self) -> Self:
         self._spawn(self._accept)
         return self
 
@@ -341,6 +394,17 @@ class ScriptedServer:
         if alive:
             raise RuntimeError(f"a script ignored the end of the test: {alive}")
         self._stop.close()
+
+    def wait_over(self, seconds: float = JOIN_SECONDS) -> None:
+        """Waits until all connections accepted so far have come to their end by themselves.
+
+        :raises TimeoutError: if they do not in time
+        """
+        deadline = time.monotonic() + seconds
+        for thread in self._threads[1:]:
+            thread.join(max(0.0, deadline - time.monotonic()))
+            if thread.is_alive():
+                raise TimeoutError(f"connections are still open after {seconds} s")
 
     def _join(self) -> list[threading.Thread]:
         deadline = time.monotonic() + JOIN_SECONDS
@@ -375,6 +439,9 @@ class ScriptedServer:
             except (BlockingIOError, ConnectionError):
                 continue
             index = len(self.connections)
-            conn = Connection(sock, peer[:2], self._stop, self._arrivals)
+            conn = self._connection(sock, peer[:2])
             self.connections.append(conn)
             self._spawn(conn.play, self._scripts[index] if index < len(self._scripts) else self._default)
+
+    def _connection(self, sock: socket.socket, peer: tuple[str, int]) -> Connection:
+        return Connection(sock, peer, self._stop, self._arrivals)
