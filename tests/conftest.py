@@ -11,15 +11,18 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
+from servers._process import ServerMissing, ServerProcess
 from servers.certs import Authority
 from servers.echo import EchoServer
-from servers.nginx import NginxMissing, NginxServer
+from servers.nginx import NginxServer, TLSListeners
 from servers.scripted import Script, ScriptedServer
 from servers.tls import TLSServer
+
+Server = TypeVar("Server", bound=ServerProcess)
 
 MARKERS = {
     "slow": "takes more than about a second",
@@ -84,16 +87,26 @@ def echo() -> Iterator[EchoServer]:
 
 
 @pytest.fixture(scope="session")
-def nginx() -> Iterator[NginxServer]:
+def nginx(certs: Authority) -> Iterator[NginxServer]:
     """A real nginx for the whole run. Without one the test is skipped, but never in CI."""
-    try:
-        server = NginxServer()
-    except NginxMissing as error:
-        if os.environ.get("CI"):
-            pytest.fail(f"CI has to install nginx: {error}")
-        pytest.skip(f"NOT TESTED against a real server: {error} (install nginx to run this)")
-    with server:
+    with _real(lambda: NginxServer(tls=certs.localhost, client_ca=certs.ca_file)) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def nginx_tls(nginx: NginxServer) -> TLSListeners:
+    """The ports of the same nginx that speak TLS, with ``certs.localhost``."""
+    return nginx.tls
+
+
+def _real(make: Callable[[], Server]) -> Server:
+    """The server to start, unless its program is missing: then the test is skipped aloud, and fails in CI."""
+    try:
+        return make()
+    except ServerMissing as error:
+        if os.environ.get("CI"):
+            pytest.fail(f"CI has to install it: {error}")
+        pytest.skip(f"NOT TESTED against a real server: {error} (`make servers` installs what it can)")
 
 
 # --- gears ------------------------------------------------------------------------------------------------------------

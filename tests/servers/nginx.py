@@ -1,4 +1,4 @@
-"""A real nginx on a free loopback port, run from a directory of its own and without privileges.
+"""A real nginx on free loopback ports, run from a directory of its own and without privileges.
 
 =============================  =======================================================================================
 path                           answer
@@ -10,22 +10,33 @@ path                           answer
 ``/redirect``                  302 to ``/json``
 ``/upload``                    takes any body: POST gets 200, PUT 201
 ``/close``                     the same as ``/json``, then the connection is closed
+``/tls``                       JSON on the connection: ``scheme``, ``protocol``, ``name`` (SNI), ``alpn``, ``reused`` (a
+                               truth value), ``client`` (subject of the certificate that the client showed)
 anything else                  404
 =============================  =======================================================================================
+
+With a certificate it listens on four ports more, which speak TLS; see :class:`TLSListeners`.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
-import socket
-import subprocess
-import tempfile
-import time
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from typing import Protocol
 
-__all__ = ["BIG_SIZE", "JSON_BODY", "STATUSES", "NginxMissing", "NginxServer", "find_nginx"]
+from ._process import ServerMissing, ServerProcess, answers, find_program, free_ports, netloc
+
+__all__ = [
+    "BIG_SIZE",
+    "JSON_BODY",
+    "STATUSES",
+    "Listener",
+    "NginxMissing",
+    "NginxServer",
+    "TLSListeners",
+    "find_nginx",
+]
 
 STATUSES = (200, 201, 204, 304, 400, 401, 403, 404, 405, 410, 413, 418, 429, 500, 502, 503, 504)
 BIG_SIZE = 10_000_000
@@ -33,9 +44,6 @@ JSON_BODY = (
     b'{"id": 48213, "name": "spanner, adjustable", "price": "17.90", "currency": "EUR", "in_stock": true, '
     b'"tags": ["tools", "steel"], "rating": 4.5}'
 )
-
-START_SECONDS = 5.0
-STOP_SECONDS = 2.0
 
 _CONFIG = """
 {user}
@@ -59,8 +67,13 @@ http {{
     uwsgi_temp_path tmp_uwsgi;
     scgi_temp_path tmp_scgi;
     default_type text/plain;
-    server {{
-        listen {listen};
+    map $ssl_session_reused $reused {{ default false; r true; }}
+    {servers}
+}}
+"""
+
+_SERVER = """    server {{
+        {listen}
         root files;
         location = /json {{
             default_type application/json;
@@ -79,10 +92,14 @@ http {{
             if ($request_method = PUT) {{ return 201; }}
             return 200 'uploaded';
         }}
+        location = /tls {{
+            default_type application/json;
+            return 200 '{{"scheme": "$scheme", "protocol": "$ssl_protocol", "name": "$ssl_server_name", \
+"alpn": "$ssl_alpn_protocol", "reused": $reused, "client": "$ssl_client_s_dn"}}';
+        }}
         {statuses}
         location / {{ return 404; }}
     }}
-}}
 """
 
 # Together with Server, Date, Content-Type, Content-Length and Connection these make twelve.
@@ -97,34 +114,78 @@ _JSON_FIELDS = {
 }
 
 
-class NginxMissing(RuntimeError):
-    """There is no nginx on this machine."""
+NginxMissing = ServerMissing
 
 
 def find_nginx() -> str | None:
-    """The path of the nginx binary, also where it lies in an sbin that is not on PATH."""
-    return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/opt/homebrew/bin")
+    """The path of the nginx binary."""
+    return find_program("nginx")
 
 
-class NginxServer:
-    """Runs nginx (a master and one worker) while its ``with`` block runs.
+class CertificateFiles(Protocol):
+    """What nginx needs to know of a certificate: two PEM files, the first with the chain."""
 
-    :raises NginxMissing: on construction, if there is none to run
-    """
+    @property
+    def cert_file(self) -> str: ...
 
-    def __init__(self, host: str = "127.0.0.1") -> None:
-        binary = find_nginx()
-        if binary is None:
-            raise NginxMissing("nginx is neither on PATH nor in /usr/sbin")
-        self.binary = binary
-        self.host = host
-        self.port = 0
-        self._process: subprocess.Popen[bytes] | None = None
-        self._directory: tempfile.TemporaryDirectory[str] | None = None
+    @property
+    def key_file(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Listener:
+    """One port that speaks TLS."""
+
+    host: str
+    port: int
 
     @property
     def netloc(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return netloc(self.host, self.port)
+
+    @property
+    def url(self) -> str:
+        """``https://host:port`` without a path, the host as an IP address."""
+        return f"https://{self.netloc}"
+
+
+@dataclass(frozen=True)
+class TLSListeners:
+    """The ports of one nginx that speak TLS; all have the same paths."""
+
+    both: Listener
+    """TLS 1.2 and 1.3; session tickets as nginx has them by default."""
+    tls12: Listener
+    """TLS 1.2 only."""
+    tls13: Listener
+    """TLS 1.3 only."""
+    client: Listener
+    """Requests without a client certificate get 400, as is nginx's way. Equal to ``both`` without a ``client_ca``."""
+
+
+class NginxServer(ServerProcess):
+    """Runs nginx (a master and one worker) while its ``with`` block runs.
+
+    :param tls: the certificate of further ports that speak TLS; None leaves them out
+    :param client_ca: file with the authority of the client certificates that the last of them asks for
+    :raises NginxMissing: on construction, if there is none to run
+    """
+
+    program = "nginx"
+    log = "error.log"
+
+    def __init__(
+        self, host: str = "127.0.0.1", *, tls: CertificateFiles | None = None, client_ca: str | None = None
+    ) -> None:
+        super().__init__(host)
+        self.port = 0
+        self._certificate = tls
+        self._client_ca = client_ca
+        self._tls: TLSListeners | None = None
+
+    @property
+    def netloc(self) -> str:
+        return netloc(self.host, self.port)
 
     @property
     def url(self) -> str:
@@ -132,98 +193,57 @@ class NginxServer:
         return f"http://{self.netloc}"
 
     @property
-    def pid(self) -> int:
-        """The process id of the master."""
-        assert self._process is not None, "not started"
-        return self._process.pid
+    def tls(self) -> TLSListeners:
+        """The ports that speak TLS; only if it was given a certificate."""
+        assert self._tls is not None, "started without a certificate"
+        return self._tls
 
-    def __enter__(self) -> NginxServer:
-        self.start()
-        return self
+    def _lay_out(self, home: Path) -> list[str]:
+        files = home / "files"
+        files.mkdir()
+        (files / "10mb").write_bytes(bytes(range(250)) * (BIG_SIZE // 250))
+        (files / "gzip").write_bytes(b"the same line, many times over\n" * 200)
+        (home / "nginx.conf").write_text(_config(self._listens()))
+        return [self.binary, "-p", f"{home}/", "-c", "nginx.conf", "-e", "error.log"]
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.stop()
+    def _ready(self, home: Path) -> bool:
+        # The pid file is written after bind; without it the port could be answered by somebody else.
+        return (home / "nginx.pid").exists() and answers(self.host, self.port)
 
-    def start(self) -> None:
-        """Starts nginx and returns once it accepts connections."""
-        for last in (False, False, True):
-            try:
-                self._start_once()
-                return
-            except RuntimeError:
-                # Between our choice of a free port and nginx's bind another process may have taken it.
-                self.stop()
-                if last:
-                    raise
+    def _listens(self) -> list[str]:
+        """What tells one ``server`` block from the next: ports, and how they speak TLS."""
+        if self._certificate is None:
+            (self.port,) = free_ports(self.host, 1)
+            return [f"listen {self.netloc};"]
+        self.port, *ports = free_ports(self.host, 5)
+        self._tls = TLSListeners(*(Listener(self.host, port) for port in ports))
+        client = f"ssl_verify_client on; ssl_client_certificate {self._client_ca};" if self._client_ca else ""
+        return [
+            f"listen {self.netloc};",
+            self._secure(self.tls.both, "TLSv1.2 TLSv1.3"),
+            self._secure(self.tls.tls12, "TLSv1.2"),
+            self._secure(self.tls.tls13, "TLSv1.3"),
+            self._secure(self.tls.client, "TLSv1.2 TLSv1.3", client),
+        ]
 
-    def stop(self) -> None:
-        """Stops nginx and removes its directory; may be called twice."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.terminate()
-            try:
-                process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        if self._directory is not None:
-            self._directory.cleanup()
-            self._directory = None
-
-    def _start_once(self) -> None:
-        self._directory = tempfile.TemporaryDirectory(prefix="wirepool-nginx-")
-        home = Path(self._directory.name)
-        self.port = _free_port(self.host)
-        _lay_out(home, self.netloc)
-        self._process = subprocess.Popen(
-            [self.binary, "-p", f"{home}/", "-c", "nginx.conf", "-e", "error.log"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+    def _secure(self, listener: Listener, protocols: str, more: str = "") -> str:
+        assert self._certificate is not None
+        return (
+            f"listen {listener.netloc} ssl; ssl_protocols {protocols}; {more} "
+            f"ssl_certificate {self._certificate.cert_file}; ssl_certificate_key {self._certificate.key_file};"
         )
-        self._wait_ready(home)
-
-    def _wait_ready(self, home: Path) -> None:
-        assert self._process is not None
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline and self._process.poll() is None:
-            # The pid file is written after bind; without it the port could be answered by somebody else.
-            if (home / "nginx.pid").exists() and _answers(self.host, self.port):
-                return
-            time.sleep(0.01)
-        log = home / "error.log"
-        raise RuntimeError(f"nginx did not start: {log.read_text() if log.exists() else 'no log'}")
 
 
-def _free_port(host: str) -> int:
-    with socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _answers(host: str, port: int) -> bool:
-    try:
-        socket.create_connection((host, port), timeout=1).close()
-    except OSError:
-        return False
-    return True
-
-
-def _lay_out(home: Path, listen: str) -> None:
-    """Writes the configuration and the files that are served."""
-    files = home / "files"
-    files.mkdir()
-    (files / "10mb").write_bytes(bytes(range(250)) * (BIG_SIZE // 250))
-    (files / "gzip").write_bytes(b"the same line, many times over\n" * 200)
-    (home / "nginx.conf").write_text(_config(listen))
-
-
-def _config(listen: str) -> str:
+def _config(listens: list[str]) -> str:
     return _CONFIG.format(
         # As root nginx would run its worker as "nobody", who cannot read a private temporary directory.
         user="user root;" if hasattr(os, "geteuid") and os.geteuid() == 0 else "",
+        servers="\n".join(_server(listen) for listen in listens),
+    )
+
+
+def _server(listen: str) -> str:
+    return _SERVER.format(
         listen=listen,
         json=JSON_BODY.decode(),
         fields="\n            ".join(f"add_header {name} '{value}';" for name, value in _JSON_FIELDS.items()),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import os
 import socket
 import ssl
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from servers.certs import Authority, Certificate
+from servers.nginx import Listener, NginxServer, TLSListeners
 from servers.scripted import Close, Connection, Cut, Hold, Recv, RecvBytes, Reset, Script, Send, response
 from servers.tls import GARBAGE, HANG_UP, PLAIN_HTTP, STALL, TLSConnection, TLSServer
 
@@ -291,6 +293,7 @@ def test_plain_http_on_the_tls_port_is_recorded(scripted_tls: START) -> None:
     assert server.requests[0].target == "/x"
 
 
+@pytest.mark.slow
 def test_a_dripping_handshake_is_a_good_one_but_slow(certs: Authority, scripted_tls: START) -> None:
     server = scripted_tls(default=OK, drip=0.0001)
     assert ask(server, context_for(certs)) == b"ok"
@@ -319,3 +322,58 @@ def test_always_serves_many_requests(certs: Authority) -> None:
             assert conn.getresponse().read() == b"hi"
         conn.close()
     assert len(server.connections) == 1
+
+
+# --- nginx ---------------------------------------------------------------------------------------------------------
+
+
+def tells(listener: Listener, context: ssl.SSLContext) -> dict[str, object]:
+    conn = http.client.HTTPSConnection("localhost", listener.port, context=context, timeout=TIMEOUT)
+    try:
+        conn.request("GET", "/tls")
+        answer = conn.getresponse()
+        return json.loads(answer.read()) if answer.status == 200 else {"status": answer.status}
+    finally:
+        conn.close()
+
+
+def test_nginx_speaks_the_versions_it_should(certs: Authority, nginx_tls: TLSListeners) -> None:
+    context = context_for(certs)
+    spoken = [tells(listener, context)["protocol"] for listener in (nginx_tls.both, nginx_tls.tls12, nginx_tls.tls13)]
+    assert spoken == ["TLSv1.3", "TLSv1.2", "TLSv1.3"]
+    old = context_for(certs, maximum_version=ssl.TLSVersion.TLSv1_2)
+    assert tells(nginx_tls.both, old)["protocol"] == "TLSv1.2"
+    with pytest.raises(ssl.SSLError):
+        tells(nginx_tls.tls13, old)
+
+
+def test_nginx_tells_of_the_connection(certs: Authority, nginx: NginxServer, nginx_tls: TLSListeners) -> None:
+    told = tells(nginx_tls.both, context_for(certs))
+    assert (told["scheme"], told["name"], told["reused"], told["client"]) == ("https", "localhost", False, "")
+    assert nginx_tls.both.url.startswith("https://127.0.0.1:")
+    conn = http.client.HTTPConnection(nginx.host, nginx.port, timeout=TIMEOUT)
+    conn.request("GET", "/tls")
+    assert json.loads(conn.getresponse().read())["scheme"] == "http"
+    conn.close()
+
+
+def test_nginx_wants_a_client_certificate_on_one_port(certs: Authority, nginx_tls: TLSListeners) -> None:
+    context = context_for(certs)
+    assert tells(nginx_tls.client, context) == {"status": 400}
+    certs.client("Kim").load_into(context)
+    assert "CN=Kim" in str(tells(nginx_tls.client, context)["client"])
+
+
+def test_nginx_resumes_sessions(certs: Authority, nginx_tls: TLSListeners) -> None:
+    context, session, reused = context_for(certs), None, []
+    for _ in range(2):
+        with (
+            socket.create_connection((nginx_tls.both.host, nginx_tls.both.port), timeout=TIMEOUT) as sock,
+            context.wrap_socket(sock, server_hostname="localhost", session=session) as tls,
+        ):
+            tls.sendall(b"GET /json HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            while tls.recv(4096):
+                pass
+            session = tls.session
+            reused.append(tls.session_reused)
+    assert reused == [False, True]
