@@ -288,8 +288,8 @@ class _Desk:
     """Takes questions, finds threads for them, hands out answers."""
 
     def __init__(self) -> None:
-        # Guards the following, and `waiters` and `begun` of the look-ups. Reentrant: a signal handler or a finalizer
-        # may come in at any moment and look something up; each step leaves things in order.
+        # Guards the following, and `waiters` and `begun` of the look-ups. Reentrant, for the signal handler that comes
+        # in within these few microseconds and looks something up itself: its look-up times out at worst.
         self.lock = threading.RLock()
         self.under_way: dict[tuple[Any, ...], _LookUp] = {}
         self.queued: deque[_LookUp] = deque()
@@ -402,15 +402,25 @@ class _Desk:
         try:
             answer = list(question.function(*question.arguments))
         except BaseException as error:
-            # Without this frame, which refers to the error in turn.
+            # Callers have no use for this frame.
             failure = error.with_traceback(error.__traceback__ and error.__traceback__.tb_next)
+        _hand_out(self._close(question), answer, failure)
+        # The frames in its traceback lead back to this one: break the cycle.
+        failure = None
+
+    def _close(self, question: _LookUp) -> list[_Waiter]:
+        """Nobody joins any more; gives those who did."""
         with self.lock:
             self._forget(question)
             waiters, question.waiters = question.waiters, []
-        for number, waiter in enumerate(waiters):
-            waiter.answer = list(answer)
-            waiter.failure = failure if number == 0 or failure is None else _twin(failure)
-            waiter.wake.release()
+        return waiters
+
+
+def _hand_out(waiters: list[_Waiter], answer: list[AddrInfo], failure: BaseException | None) -> None:
+    for number, waiter in enumerate(waiters):
+        waiter.answer = list(answer)
+        waiter.failure = failure if number == 0 or failure is None else _twin(failure)
+        waiter.wake.release()
 
 
 def _for_lock(seconds: float) -> float:
