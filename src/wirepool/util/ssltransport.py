@@ -248,8 +248,16 @@ class SSLTransport:
             self.socket.close()
 
     def shutdown(self, how: int) -> None:
-        """Shut down the socket beneath, as :meth:`socket.socket.shutdown` does; wakes a thread that waits on it."""
-        self.socket.shutdown(how)
+        """Shut down the socket beneath, as :meth:`socket.socket.shutdown` does; wakes a thread that waits on it.
+
+        After ``SHUT_RD``, what has arrived can still be read, and then the stream has ended.
+        """
+        beneath = self.socket
+        if isinstance(beneath, ssl.SSLSocket) and type(beneath).shutdown is ssl.SSLSocket.shutdown:
+            # SSLSocket's own also turns it into a plain socket, and a thread that reads would get ciphertext from it.
+            super(ssl.SSLSocket, beneath).shutdown(how)
+        else:
+            beneath.shutdown(how)
 
     def unwrap(self) -> None:
         """Say that no more will be sent, and wait for the peer to say it too; the socket beneath stays open.
