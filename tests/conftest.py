@@ -20,6 +20,7 @@ from servers.certs import Authority
 from servers.echo import EchoServer
 from servers.nginx import NginxServer, TLSListeners
 from servers.scripted import Script, ScriptedServer
+from servers.squid import SquidServer
 from servers.tls import TLSServer
 
 Server = TypeVar("Server", bound=ServerProcess)
@@ -99,12 +100,25 @@ def nginx_tls(nginx: NginxServer) -> TLSListeners:
     return nginx.tls
 
 
+@pytest.fixture(scope="session")
+def squid(certs: Authority) -> Iterator[SquidServer]:
+    """A real proxy for the whole run; its ``url``, ``auth_url`` and ``https_url`` (with ``certs.localhost``)."""
+    with _real(lambda: SquidServer(certs.localhost, certs.ca_file)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def https_proxy(squid: SquidServer) -> str:
+    """The URL of the same proxy behind TLS, the host as a name."""
+    return f"https://localhost:{squid.https_port}"
+
+
 def _real(make: Callable[[], Server]) -> Server:
-    """The server to start, unless its program is missing: then the test is skipped aloud, and fails in CI."""
+    """The server to start, unless its program is missing: then the test is skipped aloud, and fails in CI on Linux."""
     try:
         return make()
     except ServerMissing as error:
-        if os.environ.get("CI"):
+        if os.environ.get("CI") and sys.platform == "linux":
             pytest.fail(f"CI has to install it: {error}")
         pytest.skip(f"NOT TESTED against a real server: {error} (`make servers` installs what it can)")
 

@@ -71,6 +71,8 @@ class ServerProcess(abc.ABC):
     program: ClassVar[str]
     log: ClassVar[str]
     """The file, in the server's directory, that tells why a start failed."""
+    gentle: ClassVar[bool] = True
+    """Whether it is asked to end before it is made to."""
 
     def __init__(self, host: str = "127.0.0.1") -> None:
         binary = find_program(self.program)
@@ -131,6 +133,8 @@ class ServerProcess(abc.ABC):
         process, self._process = self._process, None
         watchman, self._watchman = self._watchman, None
         if process is not None:
+            if not self.gentle:
+                process.kill()
             _end(process)
         if watchman is not None:
             assert watchman.stdin is not None
