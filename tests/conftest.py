@@ -19,6 +19,7 @@ from servers._process import ServerMissing, ServerProcess
 from servers.certs import Authority
 from servers.echo import EchoServer
 from servers.nginx import NginxServer, TLSListeners
+from servers.proxy import ProxyServer, TLSProxyServer
 from servers.scripted import Script, ScriptedServer
 from servers.squid import SquidServer
 from servers.tls import TLSServer
@@ -76,6 +77,19 @@ def scripted_tls(certs: Authority) -> Iterator[Callable[..., TLSServer]]:
         def start(*scripts: Script, **options: Any) -> TLSServer:
             options.setdefault("certificate", certs.localhost)
             return stack.enter_context(TLSServer(*scripts, **options))
+
+        yield start
+
+
+@pytest.fixture
+def scripted_proxy(certs: Authority) -> Iterator[Callable[..., ProxyServer | TLSProxyServer]]:
+    """Starts scripted proxies, ``scripted_proxy(script, ..., tls=False, ...)``; without a script they do their work."""
+    with contextlib.ExitStack() as stack:
+
+        def start(*scripts: Script, tls: bool = False, **options: Any) -> ProxyServer | TLSProxyServer:
+            if tls:
+                options.setdefault("certificate", certs.localhost)
+            return stack.enter_context((TLSProxyServer if tls else ProxyServer)(*scripts, **options))
 
         yield start
 

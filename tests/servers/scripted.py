@@ -187,9 +187,16 @@ class StopSignal:
 
     def wait(self, sock: socket.socket | None, events: int, seconds: float | None = None) -> None:
         """Returns when the socket is ready or the time is over; raises :exc:`Stopped` at the end of the test."""
+        self._select([] if sock is None else [sock], events, seconds)
+
+    def wait_readable(self, socks: Sequence[socket.socket]) -> None:
+        """Returns when one of the sockets has something to read; raises like :meth:`wait`."""
+        self._select(socks, selectors.EVENT_READ, None)
+
+    def _select(self, socks: Sequence[socket.socket], events: int, seconds: float | None) -> None:
         with selectors.DefaultSelector() as selector:
             selector.register(self._reader, selectors.EVENT_READ)
-            if sock is not None:
+            for sock in socks:
                 selector.register(sock, events)
             ready = selector.select(seconds)
         # The byte is never read: the signal stays set for every thread.
