@@ -17,9 +17,9 @@ from wirepool import _core as _core  # first: says what to do where it was not c
 from wirepool import exceptions as exceptions
 from wirepool._collections import HTTPHeaderDict
 from wirepool._version import __version__ as __version__
-from wirepool.connectionpool import HTTPConnectionPool, connection_from_url
+from wirepool.connectionpool import HTTPConnectionPool, HTTPSConnectionPool, connection_from_url
 from wirepool.filepost import encode_multipart_formdata
-from wirepool.poolmanager import PoolManager
+from wirepool.poolmanager import PoolManager, ProxyManager, proxy_from_url
 from wirepool.response import BaseHTTPResponse, HTTPResponse
 from wirepool.util.request import make_headers
 from wirepool.util.retry import Retry
@@ -40,7 +40,9 @@ __all__ = (
     "HTTPConnectionPool",
     "HTTPHeaderDict",
     "HTTPResponse",
+    "HTTPSConnectionPool",
     "PoolManager",
+    "ProxyManager",
     "Retry",
     "Timeout",
     "add_stderr_logger",
@@ -48,6 +50,7 @@ __all__ = (
     "disable_warnings",
     "encode_multipart_formdata",
     "make_headers",
+    "proxy_from_url",
     "request",
 )
 

@@ -14,6 +14,7 @@ import http.client
 import logging
 import queue as queue_module
 from socket import getdefaulttimeout
+from socket import timeout as SocketTimeout
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from wirepool._core.errors import CoreError, RequestRefused, WaitTimeout
@@ -28,7 +29,8 @@ from wirepool._core.headers_out import check_field, check_method
 from wirepool._core.watch import shadowed
 from wirepool._errors import is_lost_before_response, stdlib_error
 from wirepool._gear import CONNECTION_SEAMS
-from wirepool.connection import HTTPConnection
+from wirepool._unix import UnixHTTPConnection
+from wirepool.connection import BaseSSLError, HTTPConnection, HTTPSConnection
 from wirepool.exceptions import ClosedPoolError, EmptyPoolError, ReadTimeoutError
 from wirepool.response import HTTPResponse, _warn_of_both_lengths
 from wirepool.util.request import _METHODS_NOT_EXPECTING_BODY, body_to_chunks
@@ -48,6 +50,8 @@ _new = HTTPResponse.__new__
 _DEBUG = logging.DEBUG
 # What the logger has found out about its levels; empty after every change, then the logger is asked. Saves a call.
 _enabled_levels: dict[int, bool] = getattr(log, "_cache", {})
+# The connections whose steps this module knows to leave out.
+_OURS = frozenset({HTTPConnection, HTTPSConnection, UnixHTTPConnection})
 _RARE = CONTENT_ENCODING | SKIPPED_LINE | TRAILERS | BOTH_LENGTHS
 
 
@@ -102,17 +106,14 @@ def attempt(
         if conn is None:
             reused = False
             conn = pool._new_conn()
-        if type(conn) is not HTTPConnection:
+        if type(conn) not in _OURS:
             raise _OtherGear
         if conn.sock is None:
-            if conn.proxy is not None:
-                raise _OtherGear
             if reused:
                 log.debug("Resetting dropped connection: %s", pool.host)
                 reused = False
             _refuse_early(method, headers)
-            conn.timeout = connect
-            conn.connect()
+            _connect(pool, conn, connect, target)
         exchange = conn._exchange
         if (
             exchange is None
@@ -121,6 +122,8 @@ def attempt(
             or shadowed(conn.__dict__, CONNECTION_SEAMS)
         ):
             raise _OtherGear
+        if conn._unverified:
+            pool._warn_if_unverified(conn)  # type: ignore[attr-defined]
         if clock is not None:
             read = _read_limit(pool, target, clock)
         send_limit = -1.0 if connect is None else connect
@@ -133,7 +136,7 @@ def attempt(
             )  # fmt: skip
             if result is None:
                 reused = False
-                exchange = _reconnect(pool, conn, connect)
+                exchange = _reconnect(pool, conn, connect, target)
                 result = exchange.request(
                     method, target, headers, payload, preload, send_limit, read_limit,
                     http.client._MAXHEADERS, False,  # type: ignore[attr-defined]
@@ -141,11 +144,13 @@ def attempt(
         else:
             if reused and not exchange.alive:
                 reused = False
-                exchange = _reconnect(pool, conn, connect)
+                exchange = _reconnect(pool, conn, connect, target)
             result = _with_body(
                 exchange, method, target, headers, body, chunked, preload, send_limit, read_limit, conn.blocksize
             )
 
+        if not reused and conn._session_name is not None:
+            conn._remember_session()
         response = _new(HTTPResponse)
         response.status, response.version, response.reason, response._head, content, flags = result
         response._request_url = target
@@ -210,11 +215,23 @@ def _read_limit(pool: HTTPConnectionPool, url: str, clock: Timeout) -> float | N
     return limit
 
 
-def _reconnect(pool: HTTPConnectionPool, conn: HTTPConnection, connect_timeout: float | None) -> Exchange:
+def _connect(pool: HTTPConnectionPool, conn: HTTPConnection, limit: float | None, target: str) -> None:
+    """As the steps of the compatible gear do it: through the proxy's tunnel if there is to be one."""
+    conn.timeout = limit
+    if pool.proxy is not None and pool._needs_tunnel(target):
+        pool._prepare_proxy_on(conn, target)
+        return
+    try:
+        conn.connect()
+    except (SocketTimeout, BaseSSLError) as error:
+        pool._raise_timeout(err=error, url=target, timeout_value=limit)
+        raise
+
+
+def _reconnect(pool: HTTPConnectionPool, conn: HTTPConnection, limit: float | None, target: str) -> Exchange:
     log.debug("Resetting dropped connection: %s", pool.host)
     conn.close()
-    conn.timeout = connect_timeout
-    conn.connect()
+    _connect(pool, conn, limit, target)
     if conn._exchange is None:
         raise _OtherGear  # socket.socket was replaced since this connection was made
     return conn._exchange
@@ -284,14 +301,17 @@ def _give_up(
     if not slot:
         _raise_without_slot(pool, queue, error)
     where = exchange.failed_while if exchange is not None else ""
+    conn = conn or slot[0]
+    meant = error if conn is None or conn.proxy is None else pool._wrap_failure(error, conn)
     try:
-        conn = conn or slot[0]
         if conn is not None:
             conn.close()
     finally:
         queue.take_back(slot, None)
     if isinstance(error, RequestRefused):
         raise stdlib_error(error) from None
+    if meant is not error:
+        raise meant
     found: BaseException = stdlib_error(error, exchange) if isinstance(error, CoreError) else error
     if where == "body" and isinstance(found, Exception):
         _new(HTTPResponse)._raise_meaning(found)

@@ -12,9 +12,11 @@ Threading: the watches may be shared; :func:`force` is for tests and is process-
 
 from __future__ import annotations
 
+import functools
 import http.client
 import os
 import socket
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +25,15 @@ from wirepool._core.watch import Watch, shadowed, static_lookup
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["conn_is_plain", "force", "is_genuine_socket", "watch_pool"]
+__all__ = [
+    "conn_is_plain",
+    "declare",
+    "force",
+    "is_genuine_socket",
+    "is_genuine_tls_socket",
+    "shutdown_of",
+    "watch_pool",
+]
 
 # Steps of a request that the fast gear does by itself. Replaced on the class or on an instance, they must be called.
 POOL_SEAMS = (
@@ -78,40 +88,50 @@ def _stdlib_is_intact() -> bool:
 class _Lists:
     """What is watched for every pool class; filled by :func:`declare` once the classes exist."""
 
-    attributes: list[tuple[type, str, object]] = []
+    families: dict[type, _Family] = {}
     entries: list[tuple[dict[str, Any], str, object]] = []
-    pool_originals: dict[str, object] = {}
     watches: dict[type, Watch] = {}
     forced: bool = False
     others: dict[type, dict[str, object]] = {}
 
 
-def declare(pool_class: type, connection_class: type, response_class: type, retry_class: type) -> None:
-    """Notes the originals; called once, by ``connectionpool``, whose globals are watched too."""
-    import sys
+class _Family:
+    """A pool class with what belongs to it, as it was when it was declared."""
 
+    def __init__(self, pool_class: type, connection_class: type, response_class: type, retry_class: type) -> None:
+        self.pool_originals = {name: static_lookup(pool_class, name) for name in POOL_SEAMS}
+        self.attributes = [
+            *_originals(connection_class, CONNECTION_SEAMS),
+            *_originals(http.client.HTTPConnection, STDLIB_CONNECTION_SEAMS),
+            *_originals(http.client.HTTPResponse, STDLIB_RESPONSE_SEAMS),
+            *_originals(response_class, RESPONSE_SEAMS),
+            *_originals(retry_class, RETRY_SEAMS),
+        ]
+
+    def watch(self, pool_class: type) -> Watch:
+        own = [(pool_class, name, original) for name, original in self.pool_originals.items()]
+        return Watch([*own, *self.attributes], _Lists.entries, POOL_SEAMS)
+
+
+def declare(pool_class: type, connection_class: type, response_class: type, retry_class: type) -> None:
+    """Notes the originals of a pool class and of the class of its connections; called once for each, by the module
+    that defines the pool class, whose globals are watched too."""
     pool_globals = vars(sys.modules[pool_class.__module__])
-    _Lists.attributes = [
-        *_originals(connection_class, CONNECTION_SEAMS),
-        *_originals(http.client.HTTPConnection, STDLIB_CONNECTION_SEAMS),
-        *_originals(http.client.HTTPResponse, STDLIB_RESPONSE_SEAMS),
-        *_originals(response_class, RESPONSE_SEAMS),
-        *_originals(retry_class, RETRY_SEAMS),
-    ]
-    _Lists.entries = [
-        (pool_globals, "is_connection_dropped", pool_globals["is_connection_dropped"]),
-        (vars(http.client), "HTTPResponse", http.client.HTTPResponse),
-    ]
-    _Lists.pool_originals = {name: static_lookup(pool_class, name) for name in POOL_SEAMS}
-    _Lists.forced = os.environ.get("WIREPOOL_GEAR", "") == "compatible" or not _stdlib_is_intact()
+    _Lists.families[pool_class] = _Family(pool_class, connection_class, response_class, retry_class)
+    if not _Lists.entries:
+        _Lists.entries = [
+            (pool_globals, "is_connection_dropped", pool_globals["is_connection_dropped"]),
+            (vars(http.client), "HTTPResponse", http.client.HTTPResponse),
+        ]
+        _Lists.forced = os.environ.get("WIREPOOL_GEAR", "") == "compatible" or not _stdlib_is_intact()
 
 
 def watch_pool(pool_class: type) -> Watch:
     """The watch of a pool class; calling it with a pool says whether that pool may use the fast gear now."""
     watch = _Lists.watches.get(pool_class)
     if watch is None:
-        own = [(pool_class, name, original) for name, original in _Lists.pool_originals.items()]
-        watch = _Lists.watches[pool_class] = Watch([*own, *_Lists.attributes], _Lists.entries, POOL_SEAMS)
+        family = next(_Lists.families[base] for base in pool_class.__mro__ if base in _Lists.families)
+        watch = _Lists.watches[pool_class] = family.watch(pool_class)
         watch.enabled = not _Lists.forced
     return watch
 
@@ -139,6 +159,47 @@ def is_genuine_socket(sock: object) -> bool:
         and len(kind.__mro__) == 3
         and kind.__mro__[1].__module__ == "_socket"
     )
+
+
+# The C object behind a TLS socket is used without these, so they have to be what they were.
+_TLS_METHODS = ("read", "recv", "recv_into", "send", "sendall", "write", "pending", "shutdown", "close")
+
+
+def _tls_class() -> tuple[Any, dict[str, object]]:
+    try:
+        import ssl
+    except ImportError:
+        return None, {}
+    cls = ssl.SSLSocket
+    genuine = cls.__module__ == "ssl" and all(
+        getattr(static_lookup(cls, name), "__module__", "ssl") == "ssl" for name in _TLS_METHODS
+    )
+    return (cls if genuine else None), {name: static_lookup(cls, name) for name in _TLS_METHODS}
+
+
+_TLS_SOCKET, _TLS_ORIGINALS = _tls_class()
+
+
+def is_genuine_tls_socket(sock: Any) -> bool:
+    """Whether ``sock`` is exactly the standard library's TLS socket, with nothing replaced, over one of its sockets."""
+    return (
+        _TLS_SOCKET is not None
+        and type(sock) is _TLS_SOCKET
+        and type(sock._sslobj).__module__ == "_ssl"
+        and socket.socket.__module__ == "socket"
+        and all(static_lookup(_TLS_SOCKET, name) is original for name, original in _TLS_ORIGINALS.items())
+    )
+
+
+def shutdown_of(sock: Any) -> Any:
+    """The function that ends a socket's waits, or None.
+
+    ``SSLSocket.shutdown`` also drops the TLS layer: a thread that reads would then take what is still encrypted for the
+    response. So of TLS sockets it is the one of the connection beneath.
+    """
+    if is_genuine_tls_socket(sock):
+        return functools.partial(socket.socket.shutdown, sock)
+    return getattr(sock, "shutdown", None)
 
 
 def conn_is_plain(conn: Any) -> bool:

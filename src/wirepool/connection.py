@@ -11,14 +11,17 @@ socket is woken by shutting it down, and the descriptor is closed when nobody is
 from __future__ import annotations
 
 import datetime
+import http.client
 import logging
+import os
 import socket
 import sys
+import time
 import weakref
 from http.client import HTTPConnection as _HTTPConnection
 from http.client import HTTPException as HTTPException
 from http.client import ResponseNotReady
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from wirepool._base_connection import ProxyConfig as ProxyConfig
 from wirepool._base_connection import _ResponseOptions as _ResponseOptions
@@ -26,8 +29,9 @@ from wirepool._collections import HTTPHeaderDict
 from wirepool._core.errors import RequestRefused
 from wirepool._core.exchange import Exchange
 from wirepool._core.headers_out import check_field, check_method
+from wirepool._core.tlsio import TlsStream
 from wirepool._errors import cannot_be_skipped, stdlib_error
-from wirepool._gear import is_genuine_socket
+from wirepool._gear import is_genuine_socket, is_genuine_tls_socket, shutdown_of
 from wirepool._http_client import Response
 from wirepool._version import __version__
 from wirepool.exceptions import (
@@ -35,23 +39,44 @@ from wirepool.exceptions import (
     HeaderParsingError,
     NameResolutionError,
     NewConnectionError,
+    ProxyError,
+    SystemTimeWarning,
 )
-from wirepool.util import connection
+from wirepool.util import connection, ssl_
 from wirepool.util.request import SKIP_HEADER, SKIPPABLE_HEADERS, body_to_chunks
 from wirepool.util.response import assert_header_parsing
+from wirepool.util.ssl_ import assert_fingerprint as _assert_fingerprint
+from wirepool.util.ssl_ import (
+    create_urllib3_context,
+    is_ipaddress,
+    resolve_cert_reqs,
+    ssl_wrap_socket,
+)
+from wirepool.util.ssl_match_hostname import CertificateError, match_hostname
 from wirepool.util.timeout import _DEFAULT_TIMEOUT, Timeout
 from wirepool.util.util import to_str
 from wirepool.util.wait import wait_for_read
 
+try:
+    import ssl
+except ImportError:
+    ssl = None  # type: ignore[assignment]
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import Literal
 
     from wirepool._base_connection import _TYPE_BODY, _TYPE_SOCKET_OPTIONS
     from wirepool.response import HTTPResponse
     from wirepool.util.timeout import _TYPE_TIMEOUT
     from wirepool.util.url import Url
 
-__all__ = ["HTTPConnection"]
+    _TYPE_RESOLVER = Callable[[str, int], Iterable[str]]
+    _TYPE_RESOLVE = Mapping[str, Iterable[str]]
+
+__all__ = ["HTTPConnection", "HTTPSConnection", "VerifiedHTTPSConnection"]
+
+BaseSSLError: Any = ssl.SSLError if ssl is not None else type("BaseSSLError", (OSError,), {})
 
 ConnectionError = ConnectionError
 BrokenPipeError = BrokenPipeError
@@ -59,6 +84,8 @@ BrokenPipeError = BrokenPipeError
 log = logging.getLogger(__name__)
 
 port_by_scheme = {"http": 80, "https": 443}
+
+_TUNNEL_HINTS = {407: " (give the proxy's user and password: proxy_headers=make_headers(proxy_basic_auth='user:pw'))"}
 
 # A clock before this date is wrong, and certificates will seem not yet valid.
 RECENT_DATE = datetime.date(2025, 1, 1)
@@ -80,6 +107,8 @@ class HTTPConnection(_HTTPConnection):
     :param blocksize: octets read from a file at a time when it is sent as a body.
     :param socket_options: for ``setsockopt``, set before connecting; None for none. By default Nagle's algorithm is
         off (``TCP_NODELAY``).
+    :param resolver: looks names up in place of the system: called with host and port, returns IP addresses (text).
+    :param resolve: addresses that are known beforehand: ``{"host:port": ["address", ...]}``.
     """
 
     default_port: ClassVar[int] = port_by_scheme["http"]  # type: ignore[misc]
@@ -93,6 +122,9 @@ class HTTPConnection(_HTTPConnection):
     source_address: tuple[str, int] | None
     socket_options: _TYPE_SOCKET_OPTIONS | None
 
+    #: Looks names up in place of the system; see the constructor.
+    resolver: _TYPE_RESOLVER | None = None
+
     # State that most connections never have lives in the class until it is needed.
     _has_connected_to_proxy: bool = False
     _response_options: _ResponseOptions | None = None
@@ -104,6 +136,9 @@ class HTTPConnection(_HTTPConnection):
     _exchange_sock: socket.socket | None = None
     # Whether the standard library's state machine was used since the last close(), and has to be asked.
     _stdlib_used: bool = False
+    # Of TLS: nobody at the other end is verified; the session of this connection is to be remembered under this name.
+    _unverified: bool = False
+    _session_name: str | None = None
     # A socket that was shut down while another thread was inside; to be closed when that one is out.
     _doomed: socket.socket | None = None
 
@@ -118,6 +153,8 @@ class HTTPConnection(_HTTPConnection):
         socket_options: _TYPE_SOCKET_OPTIONS | None = default_socket_options,
         proxy: Url | None = None,
         proxy_config: ProxyConfig | None = None,
+        resolver: _TYPE_RESOLVER | None = None,
+        resolve: _TYPE_RESOLVE | None = None,
     ) -> None:
         super().__init__(
             host=host,
@@ -129,6 +166,8 @@ class HTTPConnection(_HTTPConnection):
         self.socket_options = socket_options
         self.proxy = proxy
         self.proxy_config = proxy_config
+        if resolver is not None or resolve is not None:
+            self.resolver = _resolver_of(resolver, resolve)
 
     def __str__(self) -> str:
         return f"{type(self).__name__}(host={self.host!r}, port={self.port!r})"
@@ -158,12 +197,7 @@ class HTTPConnection(_HTTPConnection):
         :raises NewConnectionError: the connection was refused, or failed otherwise.
         """
         try:
-            sock = connection.create_connection(
-                (self._dns_host, self.port),
-                self.timeout,
-                source_address=self.source_address,
-                socket_options=self.socket_options,
-            )
+            sock = self._open_socket()
         except socket.gaierror as error:
             raise NameResolutionError(self.host, self, error) from error
         except TimeoutError as error:
@@ -175,22 +209,95 @@ class HTTPConnection(_HTTPConnection):
         sys.audit("http.client.connect", self, self.host, self.port)
         return sock
 
+    def _open_socket(self) -> socket.socket:
+        address = (self._dns_host, self.port)
+        if self.resolver is not None:
+            return connection.create_connection_with(
+                self.resolver, address, self.timeout, self.source_address, self.socket_options
+            )
+        return connection.create_connection(
+            address,
+            self.timeout,
+            source_address=self.source_address,
+            socket_options=self.socket_options,
+        )
+
     def connect(self) -> None:
-        """Connect now; requests do it by themselves when they have to."""
+        """Connect now, and open the tunnel if there is to be one; requests do it by themselves when they have to."""
+        ends = None if self.timeout is None else time.monotonic() + self.timeout
         self.sock = self._new_conn()
+        try:
+            if self._tunnel_host is not None:
+                self._limit_to(ends)
+                self._tunnel()
+                self.sock.settimeout(self.timeout)
+        except BaseException:
+            self.close()
+            raise
         self._has_connected_to_proxy = bool(self.proxy)
         if self._has_connected_to_proxy:
             self.proxy_is_verified = False
         self._open_exchange()
 
+    def _limit_to(self, ends: float | None) -> None:
+        """Let the socket wait no longer than until ``ends``: connecting as a whole has one time-out."""
+        if ends is not None and self.sock is not None:
+            self.sock.settimeout(max(ends - time.monotonic(), 1e-3))
+
+    def set_tunnel(
+        self, host: str, port: int | None = None, headers: Mapping[str, str] | None = None, scheme: str = "http"
+    ) -> None:
+        """Go through a proxy, the host of this connection: ``CONNECT host:port`` when connecting (RFC 9110 9.3.6).
+
+        :param headers: fields for the proxy, e.g. ``Proxy-Authorization``.
+        :param scheme: of the proxy: ``http``, or ``https`` for TLS on the way to it.
+        :raises ValueError: another scheme.
+        """
+        if scheme not in ("http", "https"):
+            raise ValueError(f"Invalid proxy scheme for tunneling: {scheme!r}, must be either 'http' or 'https'")
+        super().set_tunnel(host, port=port, headers=headers)
+        self._tunnel_scheme = scheme
+
+    def _tunnel(self) -> None:
+        """Ask the proxy for a tunnel to the host that :meth:`set_tunnel` named.
+
+        :raises OSError: the proxy refused.
+        :raises http.client.HTTPException: what it answered is no response to CONNECT.
+        :raises ValueError: host or header fields that must not be sent; nothing was.
+        """
+        from wirepool import _tunnel
+
+        if not hasattr(self.sock, "recv"):  # a double with nothing but sendall() and makefile()
+            super()._tunnel()  # type: ignore[misc]
+            return
+        limit = self.sock.gettimeout()
+        host, port = self._tunnel_host, self._tunnel_port
+        assert host is not None
+        assert port is not None
+        self.send(_tunnel.connect_request(host, port, self._tunnel_headers))  # type: ignore[attr-defined]
+        reply = _tunnel.receive_reply(self.sock, limit, http.client._MAXHEADERS)  # type: ignore[attr-defined]
+        if self.debuglevel > 0:
+            print("proxy reply:", reply.head)
+        # For get_proxy_response_headers(), which Python 3.12 has.
+        self._raw_proxy_headers = reply.head.splitlines(keepends=True)[1:]
+        if not 200 <= reply.status < 300:
+            self.close()
+            hint = _TUNNEL_HINTS.get(reply.status, "")
+            raise OSError(f"Tunnel connection failed: {reply.status} {reply.reason}{hint}")
+
     def _open_exchange(self) -> None:
         """Give the core its side of the socket, if it is one that the core may use."""
         sock = self.sock
-        if is_genuine_socket(sock) and self.proxy is None:
-            self._exchange_sock = sock
-            self._exchange = Exchange(sock, self._host_field(), _get_default_user_agent(), SKIP_HEADER)
+        transport: Any
+        if is_genuine_socket(sock):
+            transport = sock
+        elif is_genuine_tls_socket(sock):
+            transport = TlsStream(sock, ssl.SSLEOFError)  # type: ignore[arg-type]
         else:
             self._exchange = self._exchange_sock = None
+            return
+        self._exchange_sock = sock
+        self._exchange = Exchange(transport, self._host_field(), _get_default_user_agent(), SKIP_HEADER)
 
     def _continue_with(self, original: Response) -> None:
         """The standard library goes on with a response that the exchange began; the next request waits for it."""
@@ -201,12 +308,13 @@ class HTTPConnection(_HTTPConnection):
 
     def _host_field(self) -> str:
         """The value of ``Host`` (RFC 9110 7.2): no default port, IPv6 addresses in brackets without a zone."""
-        host = self.host
+        host = self.host if self._tunnel_host is None else self._tunnel_host
         if ":" in host and not host.startswith("["):
             host = f"[{host.partition('%')[0]}]"
         if not host.isascii():
             host = host.encode("idna").decode("ascii")
-        return host if self.port == self.default_port else f"{host}:{self.port}"
+        port = self.port if self._tunnel_host is None else self._tunnel_port
+        return host if port == self.default_port else f"{host}:{port}"
 
     @property
     def is_closed(self) -> bool:
@@ -216,7 +324,11 @@ class HTTPConnection(_HTTPConnection):
     @property
     def is_connected(self) -> bool:
         """Whether there is a socket with nothing to read: neither bytes nobody asked for nor the end of the stream."""
-        return self.sock is not None and not wait_for_read(self.sock, timeout=0.0)
+        sock = self.sock
+        if sock is None or wait_for_read(sock, timeout=0.0):
+            return False
+        pending = getattr(sock, "pending", None)  # of TLS: what was decrypted already
+        return pending is None or not pending()
 
     @property
     def has_connected_to_proxy(self) -> bool:
@@ -261,7 +373,7 @@ class HTTPConnection(_HTTPConnection):
 
     def _wake_reader(self) -> None:
         """Another thread may be inside the standard library, whose close() waits for it: end its wait first."""
-        if is_genuine_socket(self.sock):
+        if is_genuine_socket(self.sock) or is_genuine_tls_socket(self.sock):
             _shut_down(self.sock)
 
     def _stdlib_is_idle(self) -> bool:
@@ -417,7 +529,7 @@ class HTTPConnection(_HTTPConnection):
         self._response_options = None
         if self.sock is not None:
             self.sock.settimeout(self.timeout)
-        shutdown = getattr(self.sock, "shutdown", None)
+        shutdown = shutdown_of(self.sock)
         original = super().getresponse()
         if isinstance(original, Response):
             original.owner = weakref.ref(self)
@@ -440,9 +552,17 @@ class HTTPConnection(_HTTPConnection):
             log.warning("Failed to parse headers (url=%s): %s", _url_from_connection(self, url), error, exc_info=True)
 
 
+def _resolver_of(resolver: _TYPE_RESOLVER | None, resolve: _TYPE_RESOLVE | None) -> _TYPE_RESOLVER | None:
+    if not resolve:
+        return resolver
+    from wirepool._lookup import pinned
+
+    return pinned(resolve, resolver)
+
+
 def _shut_down(sock: Any) -> None:
     try:
-        sock.shutdown(socket.SHUT_RDWR)
+        shutdown_of(sock)(socket.SHUT_RDWR)
     except OSError:
         pass
 
@@ -476,5 +596,416 @@ def _url_from_connection(conn: HTTPConnection, path: str | None = None) -> str:
     return Url(scheme=scheme, host=conn.host, port=conn.port, path=path).url
 
 
+class HTTPSConnection(HTTPConnection):
+    """A connection to one host over HTTP/1.1 and TLS. Not a subclass of ``http.client.HTTPSConnection``.
+
+    Arguments as for :class:`HTTPConnection`, and:
+
+    :param cert_reqs: ``ssl.CERT_REQUIRED`` (the default), ``CERT_OPTIONAL`` or ``CERT_NONE``, or such a name.
+    :param assert_hostname: the name that the certificate must be for, instead of the host; False for any.
+    :param assert_fingerprint: of the certificate, instead of verifying name (MD5, SHA-1 or SHA-256, in hexadecimal).
+    :param server_hostname: the name to ask for (SNI) and to verify, instead of the host.
+    :param ssl_context: instead of one made from the other options. Its verify mode is set to ``cert_reqs`` if given.
+    :param ca_certs: PEM file with CA certificates. Without this and the next two (and without a context): the
+        system's; if it has none, certifi's.
+    :param ca_cert_dir: directory of CA certificates, as made by ``openssl rehash``.
+    :param ca_cert_data: CA certificates, as PEM text or DER bytes.
+    :param ssl_minimum_version: a :class:`ssl.TLSVersion`; TLS 1.2 if not given.
+    :param ssl_maximum_version: a :class:`ssl.TLSVersion`.
+    :param ssl_version: deprecated: exactly this version.
+    :param cert_file: PEM file with the client certificate and its chain.
+    :param key_file: PEM file with its private key, if that is not in ``cert_file``.
+    :param key_password: of the private key.
+    :param cert_data: the client certificate and its chain as PEM, from memory.
+    :param key_data: its private key as PEM, if that is not in ``cert_data``; never readable for others on disk.
+    :param ssl_resumption: resume TLS sessions of earlier connections from the same pool.
+    """
+
+    default_port: ClassVar[int] = port_by_scheme["https"]  # type: ignore[misc]
+
+    cert_reqs: int | str | None = None
+    ca_certs: str | None = None
+    ca_cert_dir: str | None = None
+    ca_cert_data: str | bytes | None = None
+    ssl_version: int | str | None = None
+    ssl_minimum_version: int | None = None
+    ssl_maximum_version: int | None = None
+    assert_fingerprint: str | None = None
+    _connect_callback: Any = None
+
+    # A pool gives its connections the sessions they share; a connection by itself has its own.
+    _sessions: dict[Any, Any] | None = None
+
+    def __init__(
+        self,
+        host: str,
+        port: int | None = None,
+        *,
+        timeout: _TYPE_TIMEOUT = _DEFAULT_TIMEOUT,
+        source_address: tuple[str, int] | None = None,
+        blocksize: int = 16384,
+        socket_options: _TYPE_SOCKET_OPTIONS | None = HTTPConnection.default_socket_options,
+        proxy: Url | None = None,
+        proxy_config: ProxyConfig | None = None,
+        cert_reqs: int | str | None = None,
+        assert_hostname: str | Literal[False] | None = None,
+        assert_fingerprint: str | None = None,
+        server_hostname: str | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        ca_certs: str | None = None,
+        ca_cert_dir: str | None = None,
+        ca_cert_data: str | bytes | None = None,
+        ssl_minimum_version: int | None = None,
+        ssl_maximum_version: int | None = None,
+        ssl_version: int | str | None = None,
+        cert_file: str | None = None,
+        key_file: str | None = None,
+        key_password: str | None = None,
+        cert_data: str | bytes | None = None,
+        key_data: str | bytes | None = None,
+        ssl_resumption: bool = True,
+        resolver: _TYPE_RESOLVER | None = None,
+        resolve: _TYPE_RESOLVE | None = None,
+    ) -> None:
+        super().__init__(
+            host,
+            port=port,
+            timeout=timeout,
+            source_address=source_address,
+            blocksize=blocksize,
+            socket_options=socket_options,
+            proxy=proxy,
+            proxy_config=proxy_config,
+            resolver=resolver,
+            resolve=resolve,
+        )
+        self.key_file = key_file
+        self.cert_file = cert_file
+        self.key_password = key_password
+        self.cert_data = cert_data
+        self.key_data = key_data
+        self.ssl_context = ssl_context
+        self.server_hostname = server_hostname
+        self.assert_hostname = assert_hostname
+        self.assert_fingerprint = assert_fingerprint
+        self.ssl_version = ssl_version
+        self.ssl_minimum_version = ssl_minimum_version
+        self.ssl_maximum_version = ssl_maximum_version
+        self.ca_certs = ca_certs and os.path.expanduser(ca_certs)
+        self.ca_cert_dir = ca_cert_dir and os.path.expanduser(ca_cert_dir)
+        self.ca_cert_data = ca_cert_data
+        if cert_reqs is None:
+            cert_reqs = ssl_context.verify_mode if ssl_context is not None else resolve_cert_reqs(None)
+        self.cert_reqs = cert_reqs
+        if ssl_resumption:
+            self._sessions = {}
+
+    def set_cert(
+        self,
+        key_file: str | None = None,
+        cert_file: str | None = None,
+        cert_reqs: int | str | None = None,
+        key_password: str | None = None,
+        ca_certs: str | None = None,
+        assert_hostname: str | Literal[False] | None = None,
+        assert_fingerprint: str | None = None,
+        ca_cert_dir: str | None = None,
+        ca_cert_data: str | bytes | None = None,
+    ) -> None:
+        """Deprecated: give these to the constructor."""
+        import warnings
+
+        warnings.warn(
+            "set_cert() is deprecated: give its arguments to HTTPSConnection()", category=FutureWarning, stacklevel=2
+        )
+        if cert_reqs is None:
+            cert_reqs = self.ssl_context.verify_mode if self.ssl_context is not None else resolve_cert_reqs(None)
+        self.key_file = key_file
+        self.cert_file = cert_file
+        self.cert_reqs = cert_reqs
+        self.key_password = key_password
+        self.assert_hostname = assert_hostname
+        self.assert_fingerprint = assert_fingerprint
+        self.ca_certs = ca_certs and os.path.expanduser(ca_certs)
+        self.ca_cert_dir = ca_cert_dir and os.path.expanduser(ca_cert_dir)
+        self.ca_cert_data = ca_cert_data
+
+    # ------------------------------------------------------------ connecting
+
+    def connect(self) -> None:
+        """Connect now: TCP, TLS to a proxy that speaks it, the tunnel through the proxy, TLS to the origin.
+
+        All of it within ``self.timeout`` seconds.
+
+        :raises ssl.SSLError: no handshake, or the certificate was refused.
+        :raises CertificateError, SSLError: the certificate is for another host, or has another fingerprint.
+        """
+        ends = None if self.timeout is None else time.monotonic() + self.timeout
+        self.sock = self._new_conn()
+        try:
+            self._secure(ends)
+            self.sock.settimeout(self.timeout)
+        except BaseException:
+            reached = self._has_connected_to_proxy
+            self.close()
+            self._has_connected_to_proxy = reached  # for who asks whose fault it was; the next close() forgets it
+            raise
+        self._has_connected_to_proxy = bool(self.proxy)
+        if self._has_connected_to_proxy and self.proxy_is_verified is None:
+            self.proxy_is_verified = False
+        self._unverified = not self.is_verified and not self.proxy_is_verified
+        self._open_exchange()
+        if self._connect_callback is not None:
+            self._connect_callback(
+                "after connect", thread_id=_thread_id(), response_sock=self.sock, is_verified=self.is_verified
+            )
+
+    def _secure(self, ends: float | None) -> None:
+        """From a fresh TCP connection to one that requests may go over."""
+        sock: Any = self.sock
+        name = self.host
+        if self._tunnel_host is not None:
+            if self._tunnel_scheme == "https":
+                self._limit_to(ends)
+                self.sock = sock = self._connect_tls_proxy(self.host, sock)
+            else:
+                self.proxy_is_verified = False
+            self._limit_to(ends)
+            self._tunnel()
+            self._has_connected_to_proxy = True
+            name = self._tunnel_host
+        elif self.proxy:
+            # The proxy sees what goes over this connection: its rules apply, and the origin is not verified at all.
+            self._limit_to(ends)
+            self.sock = self._connect_tls_proxy(self.host, sock)
+            return
+        self._limit_to(ends)
+        self._secure_origin(sock, name)
+
+    def _secure_origin(self, sock: Any, name: str) -> None:
+        _warn_of_wrong_clock()
+        name = _name_to_verify(self.server_hostname or name)
+        sessions = self._sessions if type(self) is HTTPSConnection else None
+        secured = _ssl_wrap_socket_and_match_hostname(
+            sock=sock,
+            cert_reqs=self.cert_reqs,
+            ssl_version=self.ssl_version,
+            ssl_minimum_version=self.ssl_minimum_version,
+            ssl_maximum_version=self.ssl_maximum_version,
+            ca_certs=self.ca_certs,
+            ca_cert_dir=self.ca_cert_dir,
+            ca_cert_data=self.ca_cert_data,
+            cert_file=self.cert_file,
+            key_file=self.key_file,
+            key_password=self.key_password,
+            cert_data=self.cert_data,
+            key_data=self.key_data,
+            server_hostname=name,
+            ssl_context=self.ssl_context,
+            tls_in_tls=self._tunnel_scheme == "https",
+            assert_hostname=self.assert_hostname,
+            assert_fingerprint=self.assert_fingerprint,
+            sessions=sessions,
+        )
+        self.sock = secured.socket
+        self.is_verified = secured.is_verified
+        if sessions is not None:
+            self._session_name = name
+
+    def _connect_tls_proxy(self, hostname: str, sock: Any) -> Any:
+        """TLS to the proxy, by the proxy's rules: of the origin's only the CA certificates are used, and those only
+        if the proxy has no context of its own."""
+        config = self.proxy_config
+        context = config.ssl_context if config is not None else None
+        own = context is not None
+        secured = _ssl_wrap_socket_and_match_hostname(
+            sock,
+            cert_reqs=context.verify_mode if context is not None else self.cert_reqs,
+            ssl_version=None if own else self.ssl_version,
+            ssl_minimum_version=None if own else self.ssl_minimum_version,
+            ssl_maximum_version=None if own else self.ssl_maximum_version,
+            ca_certs=None if own else self.ca_certs,
+            ca_cert_dir=None if own else self.ca_cert_dir,
+            ca_cert_data=None if own else self.ca_cert_data,
+            cert_file=None,
+            key_file=None,
+            key_password=None,
+            server_hostname=_name_to_verify(hostname),
+            ssl_context=context,
+            assert_hostname=config.assert_hostname if config is not None else None,
+            assert_fingerprint=config.assert_fingerprint if config is not None else None,
+        )
+        self.proxy_is_verified = secured.is_verified
+        return secured.socket
+
+    def _remember_session(self) -> None:
+        """Keep this connection's TLS session for those that come after it."""
+        name, self._session_name = self._session_name, None
+        if name is not None and is_genuine_tls_socket(self.sock):
+            from wirepool import _tls
+
+            _tls.remember(self._sessions, self.sock, name)  # type: ignore[arg-type]
+
+    def close(self) -> None:
+        """Close the socket, if there is one, and forget what was known about it. A later request connects anew."""
+        exchange = self._exchange
+        if self._session_name is not None and (exchange is None or not exchange.busy):
+            self._remember_session()
+        self._session_name = None
+        self._unverified = False
+        super().close()
+
+
+class _WrappedAndVerifiedSocket(NamedTuple):
+    """A TLS socket, and whether we know who is at the other end."""
+
+    socket: Any
+    is_verified: bool
+
+
+def _ssl_wrap_socket_and_match_hostname(
+    sock: Any,
+    *,
+    cert_reqs: str | int | None,
+    ssl_version: str | int | None,
+    ssl_minimum_version: int | None,
+    ssl_maximum_version: int | None,
+    cert_file: str | None,
+    key_file: str | None,
+    key_password: str | None,
+    ca_certs: str | None,
+    ca_cert_dir: str | None,
+    ca_cert_data: str | bytes | None,
+    assert_hostname: str | Literal[False] | None,
+    assert_fingerprint: str | None,
+    server_hostname: str | None,
+    ssl_context: ssl.SSLContext | None,
+    tls_in_tls: bool = False,
+    cert_data: str | bytes | None = None,
+    key_data: str | bytes | None = None,
+    sessions: dict[Any, Any] | None = None,
+) -> _WrappedAndVerifiedSocket:
+    """The handshake, and after it whatever of the verification OpenSSL has not done.
+
+    :param sessions: of earlier connections, to resume one; see ``_tls``.
+    """
+    from wirepool import _tls
+
+    options = _tls.Options(
+        cert_reqs=resolve_cert_reqs(cert_reqs),
+        # What we check after the handshake in its place, or what this OpenSSL cannot check as it should.
+        checks_hostname=not (
+            assert_fingerprint
+            or assert_hostname
+            or assert_hostname is False
+            or ssl_.IS_PYOPENSSL
+            or not ssl_.HAS_NEVER_CHECK_COMMON_NAME
+        ),
+        ssl_version=ssl_version,
+        minimum_version=ssl_minimum_version,
+        maximum_version=ssl_maximum_version,
+        ca_certs=ca_certs,
+        ca_cert_dir=ca_cert_dir,
+        ca_cert_data=ca_cert_data,
+        cert_file=cert_file,
+        key_file=key_file,
+        key_password=key_password,
+        cert_data=cert_data,
+        key_data=key_data,
+    )
+    context: Any = ssl_context
+    if context is None:
+        context = _tls.shared_context(options, create_urllib3_context)
+    else:
+        _tls.equip(context, options)
+    session = _tls.recall(sessions, context, server_hostname)
+    secured = ssl_wrap_socket(
+        sock=sock,
+        server_hostname=server_hostname,
+        ssl_context=context,
+        tls_in_tls=tls_in_tls,
+        **({} if session is None else {"session": session}),
+    )
+    try:
+        _verify_further(secured, context, assert_hostname, assert_fingerprint, server_hostname)
+    except BaseException:
+        secured.close()
+        raise
+    return _WrappedAndVerifiedSocket(
+        socket=secured, is_verified=context.verify_mode == ssl.CERT_REQUIRED or bool(assert_fingerprint)
+    )
+
+
+def _verify_further(
+    sock: Any,
+    context: Any,
+    assert_hostname: str | Literal[False] | None,
+    assert_fingerprint: str | None,
+    server_hostname: str | None,
+) -> None:
+    if assert_fingerprint:
+        _assert_fingerprint(sock.getpeercert(binary_form=True), assert_fingerprint)
+    elif context.verify_mode != ssl.CERT_NONE and not context.check_hostname and assert_hostname is not False:
+        by_common_name = getattr(context, "hostname_checks_common_name", False) or False
+        _match_hostname(sock.getpeercert(), assert_hostname or server_hostname or "", by_common_name)
+
+
+def _match_hostname(cert: Any, asserted_hostname: str, hostname_checks_common_name: bool = False) -> None:
+    """Whether a certificate is for a name; what it is for is logged if not.
+
+    :raises CertificateError: it is not.
+    """
+    try:
+        match_hostname(cert, _name_to_verify(asserted_hostname), hostname_checks_common_name)
+    except CertificateError as error:
+        log.warning("Certificate did not match expected hostname: %s. Certificate: %s", asserted_hostname, cert)
+        # Some want to see the certificate that was refused.
+        error._peer_cert = cert  # type: ignore[attr-defined]
+        raise
+
+
+def _name_to_verify(name: str) -> str:
+    """A host as certificates and SNI have it: no dot at the end; addresses without brackets and zone."""
+    bare = name.strip("[]").partition("%")[0] if ":" in name else name
+    return bare if bare != name and is_ipaddress(bare) else name.rstrip(".")
+
+
+def _warn_of_wrong_clock() -> None:
+    if datetime.date.today() < RECENT_DATE:
+        import warnings
+
+        warnings.warn(
+            f"the system's clock says it is before {RECENT_DATE}: certificates will seem not yet valid",
+            SystemTimeWarning,
+            stacklevel=5,
+        )
+
+
+def _thread_id() -> int:
+    import threading
+
+    return threading.get_ident()
+
+
+def _wrap_proxy_error(err: Exception, proxy_scheme: str | None) -> ProxyError:
+    """What went wrong before a proxy was reached, as the proxy's error."""
+    text = " ".join(str(err).lower().split())
+    speaks_no_tls = any(sign in text for sign in ("wrong version number", "unknown protocol", "record layer failure"))
+    hint = ""
+    if speaks_no_tls and proxy_scheme == "https":
+        hint = (
+            ". Your proxy appears to only use HTTP and not HTTPS, try changing your proxy URL to be HTTP "
+            "(http:// names how the proxy is spoken to; https:// targets work through it all the same)"
+        )
+    wrapped = ProxyError(f"Unable to connect to proxy{hint}", err)
+    wrapped.__cause__ = err
+    return wrapped
+
+
 class DummyConnection:
     """Stands where there is no connection class, as HTTPS without the ``ssl`` module."""
+
+
+VerifiedHTTPSConnection = HTTPSConnection
+if ssl is None:
+    HTTPSConnection = DummyConnection  # type: ignore[misc]

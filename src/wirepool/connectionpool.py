@@ -15,6 +15,7 @@ import queue
 import weakref
 from socket import timeout as SocketTimeout
 from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import unquote, urljoin
 
 from wirepool import _fast, _fork, _gear
 from wirepool._base_connection import ProxyConfig as ProxyConfig
@@ -30,16 +31,24 @@ from wirepool._retrying import (
     rewind,
     without,
 )
+from wirepool._unix import UnixHTTPConnection
 from wirepool.connection import BrokenPipeError as BrokenPipeError
 from wirepool.connection import DummyConnection as DummyConnection
-from wirepool.connection import HTTPConnection, HTTPException
+from wirepool.connection import (
+    HTTPConnection,
+    HTTPException,
+    HTTPSConnection,
+    _wrap_proxy_error,
+)
 from wirepool.connection import port_by_scheme as port_by_scheme
 from wirepool.exceptions import (
     ClosedPoolError,
     EmptyPoolError,
     FullPoolError,
     HostChangedError,
+    InsecureRequestWarning,
     LocationValueError,
+    NewConnectionError,
     ProtocolError,
     ProxyError,
     ReadTimeoutError,
@@ -58,6 +67,7 @@ from wirepool.util.url import _normalize_host as normalize_host
 from wirepool.util.util import to_str
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Mapping
     from types import TracebackType
     from typing import Literal, Self
@@ -67,7 +77,7 @@ if TYPE_CHECKING:
 
     _TYPE_TIMEOUT_OR_OBJECT = Timeout | _TYPE_TIMEOUT
 
-__all__ = ["ConnectionPool", "HTTPConnectionPool", "connection_from_url"]
+__all__ = ["ConnectionPool", "HTTPConnectionPool", "HTTPSConnectionPool", "connection_from_url"]
 
 log = logging.getLogger(__name__)
 
@@ -409,7 +419,7 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
                 self._reset_if_dropped(conn)
             reused = reused and not getattr(conn, "is_closed", False)
             conn.timeout = limits.connect_timeout
-            if conn.is_closed and self.proxy is not None and self._needs_tunnel():
+            if conn.is_closed and self.proxy is not None and self._needs_tunnel(url):
                 self._prepare_proxy_on(conn, url)
             response = self._make_request(
                 conn,
@@ -432,6 +442,8 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
             conn.close()
             self._put_conn(None)
             raise error
+        if getattr(conn, "_session_name", None) is not None:
+            conn._remember_session()
         if release_conn:
             self._checkin(conn, response)
         return response
@@ -444,17 +456,27 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
             self._put_conn(conn)
 
     def _wrap_failure(self, error: BaseException, conn: Any) -> BaseException:
-        """What went wrong before a proxy was reached is the proxy's."""
+        """What went wrong before the proxy had done its part is the proxy's."""
+        if not getattr(conn, "proxy", None) or conn.has_connected_to_proxy:
+            return error
+        if isinstance(error, (BaseSSLError, CertificateError)):
+            error = SSLError(error)
+        if isinstance(error, (OSError, NewConnectionError, TimeoutError, SSLError, HTTPException)):
+            return _wrap_proxy_error(error, conn.proxy.scheme)
         return error
 
-    def _needs_tunnel(self) -> bool:
-        return connection_requires_http_tunnel(self.proxy, self.proxy_config, self.scheme)
+    def _needs_tunnel(self, url: str) -> bool:
+        """Whether a request goes through a tunnel. The pool to a proxy that forwards has the proxy's scheme, not the
+        origin's, which is in the URL."""
+        scheme = self.scheme if url.startswith("/") else url.partition(":")[0].lower()
+        return connection_requires_http_tunnel(self.proxy, self.proxy_config, scheme)
 
     def _prepare_proxy_on(self, conn: Any, url: str) -> None:
         try:
             self._prepare_proxy(conn)
         except (BaseSSLError, OSError, SocketTimeout) as error:
-            self._raise_timeout(err=error, url=self.proxy.url if self.proxy else url, timeout_value=conn.timeout)
+            proxy = self.proxy._replace(auth=None).url if self.proxy else url
+            self._raise_timeout(err=error, url=proxy, timeout_value=conn.timeout)
             raise
 
     # ------------------------------------------------------------ requests
@@ -515,7 +537,11 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
             origin_form = is_plain_target(url)
             if not origin_form:
                 url = self._target_of(url, assert_same_host, retries)
-                origin_form = url[:1] == "/"  # the Host of any other form is in the target (RFC 9112 3.2.2)
+                # The Host of any other form is in the target (RFC 9112 3.2.2), unless a field says it.
+                origin_form = url[:1] == "/" or (self.proxy is not None and "Host" in headers)
+            fields = headers
+            if self.proxy is not None and self.proxy_headers and not self._needs_tunnel(url):
+                fields = _joined(headers, self.proxy_headers)
             response: Any
             try:
                 if (
@@ -526,12 +552,12 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
                     and type(self.pool) is IdleQueue
                 ):
                     response = _fast.attempt(
-                        self, method, url, body, headers, chunked, retries, timeout, pool_timeout,
+                        self, method, url, body, fields, chunked, retries, timeout, pool_timeout,
                         preload_content, decode_content,
                     )  # fmt: skip
                 else:
                     response = self._attempt(
-                        method, url, body, headers, chunked, retries, timeout, pool_timeout,
+                        method, url, body, fields, chunked, retries, timeout, pool_timeout,
                         preload_content, decode_content, release_conn, response_kw,
                     )  # fmt: skip
             except (
@@ -556,6 +582,8 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
                 return response  # type: ignore[no-any-return]
             location = redirect and response.get_redirect_location()
             if location:
+                if self.proxy is not None and not url.startswith("/"):
+                    location = urljoin(url, location)
                 following = retries_after_redirect(self, response, retries, method, url, location)
                 if following is None:
                     return response  # type: ignore[no-any-return]
@@ -563,7 +591,7 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
                 if status == 303:
                     method, body, body_pos, chunked = "GET", None, None, False
                     headers = HTTPHeaderDict(headers)._prepare_for_method_change()
-                if not self.is_same_host(location):
+                if not self._stays(url, location):
                     headers = without(headers, retries.remove_headers_on_redirect)
                 url = location
             elif retries.is_retry(method, status, bool(response.headers.get("Retry-After"))):
@@ -575,6 +603,12 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
                 return response  # type: ignore[no-any-return]
             if body is not None:
                 rewind(body, body_pos)
+
+    def _stays(self, url: str, location: str) -> bool:
+        """Whether a redirect leads to the same origin. That of a request through a forwarding proxy is in its URL."""
+        if url.startswith("/") or self.proxy is None:
+            return self.is_same_host(location)
+        return parse_url(url)[:4] == parse_url(location)[:4]
 
     def _effective_retries(self, retries: Any, redirect: bool) -> Retry:
         if isinstance(retries, Retry):
@@ -589,6 +623,131 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         return target
 
 
+class HTTPSConnectionPool(HTTPConnectionPool):
+    """A thread-safe pool of TLS connections to one host. Certificates are verified unless you say otherwise.
+
+    Arguments as for :class:`HTTPConnectionPool`; those about TLS are those of
+    :class:`~wirepool.connection.HTTPSConnection`, where they are explained. Their attributes are read whenever a
+    connection is made, so assigning to them later has an effect on later connections. What is not an argument of its
+    own here (``ssl_context``, ``server_hostname``, ``ca_cert_data``, ``cert_data``, ``key_data``, ``ssl_resumption``)
+    travels in ``conn_kw``.
+    """
+
+    scheme = "https"
+    ConnectionCls: ClassVar[Any] = HTTPSConnection
+
+    def __init__(
+        self,
+        host: str,
+        port: int | None = None,
+        timeout: _TYPE_TIMEOUT_OR_OBJECT | None = _DEFAULT_TIMEOUT,
+        maxsize: int = 1,
+        block: bool = False,
+        headers: Mapping[str, str] | None = None,
+        retries: Retry | bool | int | None = None,
+        _proxy: Url | None = None,
+        _proxy_headers: Mapping[str, str] | None = None,
+        key_file: str | None = None,
+        cert_file: str | None = None,
+        cert_reqs: int | str | None = None,
+        key_password: str | None = None,
+        ca_certs: str | None = None,
+        ssl_version: int | str | None = None,
+        ssl_minimum_version: ssl.TLSVersion | None = None,
+        ssl_maximum_version: ssl.TLSVersion | None = None,
+        assert_hostname: str | Literal[False] | None = None,
+        assert_fingerprint: str | None = None,
+        ca_cert_dir: str | None = None,
+        **conn_kw: Any,
+    ) -> None:
+        super().__init__(host, port, timeout, maxsize, block, headers, retries, _proxy, _proxy_headers, **conn_kw)
+        self.key_file = key_file
+        self.cert_file = cert_file
+        self.cert_reqs = cert_reqs
+        self.key_password = key_password
+        self.ca_certs = ca_certs
+        self.ca_cert_dir = ca_cert_dir
+        self.ssl_version = ssl_version
+        self.ssl_minimum_version = ssl_minimum_version
+        self.ssl_maximum_version = ssl_maximum_version
+        self.assert_hostname = assert_hostname
+        self.assert_fingerprint = assert_fingerprint
+        # TLS sessions of this origin, for all connections of this pool; see _tls.
+        self._sessions: dict[Any, Any] = {}
+
+    def _new_conn(self) -> Any:
+        """A fresh connection object, not yet connected; to the proxy if there is one.
+
+        :raises ImportError: this Python has no ``ssl`` module.
+        """
+        self.num_connections += 1
+        log.debug("Starting new HTTPS connection (%d): %s:%s", self.num_connections, self.host, self.port or "443")
+        if not self.ConnectionCls or self.ConnectionCls is DummyConnection:
+            raise ImportError("Can't connect to HTTPS URL because the SSL module is not available.")
+        host, port = self.host, self.port
+        if self.proxy is not None and self.proxy.host is not None:
+            host, port = self.proxy.host, self.proxy.port
+        conn = self.ConnectionCls(
+            host=host,
+            port=port,
+            timeout=self.timeout.connect_timeout,
+            cert_file=self.cert_file,
+            key_file=self.key_file,
+            key_password=self.key_password,
+            cert_reqs=self.cert_reqs,
+            ca_certs=self.ca_certs,
+            ca_cert_dir=self.ca_cert_dir,
+            assert_hostname=self.assert_hostname,
+            assert_fingerprint=self.assert_fingerprint,
+            ssl_version=self.ssl_version,
+            ssl_minimum_version=self.ssl_minimum_version,
+            ssl_maximum_version=self.ssl_maximum_version,
+            **self.conn_kw,
+        )
+        if getattr(conn, "_sessions", None) is not None:
+            conn._sessions = self._sessions
+        return conn
+
+    def _prepare_proxy(self, conn: Any) -> None:
+        """Open the tunnel through the proxy, and TLS in it."""
+        scheme = "https" if self.proxy is not None and self.proxy.scheme == "https" else "http"
+        conn.set_tunnel(scheme=scheme, host=self._tunnel_host, port=self.port, headers=self.proxy_headers)
+        conn.connect()
+
+    def _validate_conn(self, conn: Any) -> None:
+        """Connect now, so that the request can be made in the knowledge of who will get it; warn if nobody knows."""
+        super()._validate_conn(conn)
+        if conn.is_closed:
+            conn.connect()
+        self._warn_if_unverified(conn)
+
+    def _warn_if_unverified(self, conn: Any) -> None:
+        if conn.is_verified or conn.proxy_is_verified:
+            return
+        import warnings
+
+        warnings.warn(
+            f"Unverified HTTPS request to {conn.host!r}: whoever answers may be anybody. Certificates are verified "
+            "unless cert_reqs or an ssl_context says otherwise; disable_warnings(InsecureRequestWarning) hides this.",
+            InsecureRequestWarning,
+            stacklevel=3,
+        )
+
+
+class UnixHTTPConnectionPool(HTTPConnectionPool):
+    """A thread-safe pool of connections to a unix socket, whose percent-encoded path is the host; see ``_unix``."""
+
+    scheme = "http+unix"
+    ConnectionCls: ClassVar[Any] = UnixHTTPConnection
+
+    def is_same_host(self, url: str) -> bool:
+        """Whether ``url`` is of this socket; a path always is."""
+        if url.startswith("/"):
+            return True
+        scheme, _, host, *_ = parse_url(url)
+        return scheme == self.scheme and unquote(host or "") == unquote(self.host or "")
+
+
 def connection_from_url(url: str, **kw: Any) -> HTTPConnectionPool:
     """A pool for the origin of ``url``; ``http`` if it has no scheme. ``kw`` as for the pool.
 
@@ -598,7 +757,16 @@ def connection_from_url(url: str, **kw: Any) -> HTTPConnectionPool:
     scheme = scheme or "http"
     if port is None:
         port = port_by_scheme.get(scheme, 80)
-    return HTTPConnectionPool(host, port=port, **kw)  # type: ignore[arg-type]
+    pool_class = _CLASSES.get(scheme, HTTPConnectionPool)
+    return pool_class(host, port=port, **kw)  # type: ignore[arg-type]
+
+
+def _joined(headers: Mapping[str, str], more: Mapping[str, str]) -> Mapping[str, str]:
+    """Header fields with others put over them; the caller's mapping is left as it is."""
+    copy = getattr(headers, "copy", None)
+    joined: Any = dict(headers) if copy is None else copy()
+    joined.update(more)
+    return joined  # type: ignore[no-any-return]
 
 
 def _normalize_host(host: str | None, scheme: str | None) -> str | None:
@@ -636,3 +804,11 @@ def _close_pool_connections(pool: Any) -> None:
 
 
 _gear.declare(HTTPConnectionPool, HTTPConnection, HTTPResponse, Retry)
+_gear.declare(HTTPSConnectionPool, HTTPSConnection, HTTPResponse, Retry)
+_gear.declare(UnixHTTPConnectionPool, UnixHTTPConnection, HTTPResponse, Retry)
+
+_CLASSES: dict[str, type[HTTPConnectionPool]] = {
+    "http": HTTPConnectionPool,
+    "https": HTTPSConnectionPool,
+    "http+unix": UnixHTTPConnectionPool,
+}

@@ -21,8 +21,19 @@ from wirepool._core.headers_out import is_plain_target
 from wirepool._core.watch import Watch
 from wirepool._request_methods import RequestMethods
 from wirepool._retrying import rewind, without
-from wirepool.connectionpool import HTTPConnectionPool, port_by_scheme
-from wirepool.exceptions import LocationParseError, LocationValueError, MaxRetryError, URLSchemeUnknown
+from wirepool.connectionpool import (
+    HTTPConnectionPool,
+    HTTPSConnectionPool,
+    UnixHTTPConnectionPool,
+    port_by_scheme,
+)
+from wirepool.exceptions import (
+    LocationParseError,
+    LocationValueError,
+    MaxRetryError,
+    ProxySchemeUnknown,
+    URLSchemeUnknown,
+)
 from wirepool.response import BaseHTTPResponse
 from wirepool.util.proxy import connection_requires_http_tunnel
 from wirepool.util.request import set_file_position
@@ -32,11 +43,11 @@ from wirepool.util.url import Url, parse_url
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
     from typing import Literal, Self
 
-__all__ = ["PoolManager"]
+__all__ = ["PoolManager", "ProxyManager", "proxy_from_url"]
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +66,10 @@ SSL_KEYWORDS = (
     "server_hostname",
     "assert_hostname",
     "assert_fingerprint",
+    # Ours
+    "cert_data",
+    "key_data",
+    "ssl_resumption",
 )
 _DEFAULT_BLOCKSIZE = 16384
 
@@ -96,6 +111,12 @@ class PoolKey(NamedTuple):
     key_assert_fingerprint: str | None
     key_server_hostname: str | None
     key_blocksize: int | None
+    # Ours
+    key_cert_data: str | bytes | None
+    key_key_data: str | bytes | None
+    key_ssl_resumption: bool | None
+    key_resolver: Callable[[str, int], Iterable[str]] | None
+    key_resolve: frozenset[tuple[str, tuple[str, ...]]] | None
 
 
 def _default_key_normalizer(key_class: type[PoolKey], request_context: dict[str, Any]) -> PoolKey:
@@ -105,12 +126,15 @@ def _default_key_normalizer(key_class: type[PoolKey], request_context: dict[str,
     """
     context = request_context.copy()
     context["scheme"] = context["scheme"].lower()
-    context["host"] = context["host"].lower()
+    if context["scheme"] in ("http", "https"):
+        context["host"] = context["host"].lower()  # any other, e.g. the path of a unix socket, may differ by case
     for name in ("headers", "_proxy_headers", "_socks_options"):
         if context.get(name) is not None:
             context[name] = frozenset(context[name].items())
     if context.get("socket_options") is not None:
         context["socket_options"] = tuple(context["socket_options"])
+    if context.get("resolve") is not None:
+        context["resolve"] = frozenset((name, tuple(found)) for name, found in context["resolve"].items())
     fields = {f"key_{name}": value for name, value in context.items()}
     for name in key_class._fields:
         fields.setdefault(name, None)
@@ -123,10 +147,15 @@ def _default_key_normalizer(key_class: type[PoolKey], request_context: dict[str,
 key_fn_by_scheme = {
     "http": functools.partial(_default_key_normalizer, PoolKey),
     "https": functools.partial(_default_key_normalizer, PoolKey),
+    "http+unix": functools.partial(_default_key_normalizer, PoolKey),
 }
 
 #: The pool classes by scheme, shared by all managers that have none of their own.
-pool_classes_by_scheme: dict[str, Any] = {"http": HTTPConnectionPool}
+pool_classes_by_scheme: dict[str, Any] = {
+    "http": HTTPConnectionPool,
+    "https": HTTPSConnectionPool,
+    "http+unix": UnixHTTPConnectionPool,
+}
 
 # What the short way of urlopen() leaves out.
 _SEAMS = (
@@ -144,7 +173,9 @@ class PoolManager(RequestMethods):
 
     :param num_pools: how many pools are kept; the one that was used longest ago goes first.
     :param headers: header fields of requests that bring none.
-    :param connection_pool_kw: for the pools, see :class:`~wirepool.HTTPConnectionPool`.
+    :param connection_pool_kw: for the pools, see :class:`~wirepool.HTTPConnectionPool` and
+        :class:`~wirepool.HTTPSConnectionPool`; and ``trust_env=True``: go through the proxies that the environment
+        names (``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY``, ``NO_PROXY``, in either case), asked at each request.
 
     ::
 
@@ -159,6 +190,9 @@ class PoolManager(RequestMethods):
         self, num_pools: int = 10, headers: Mapping[str, str] | None = None, **connection_pool_kw: Any
     ) -> None:
         super().__init__(headers)
+        self.trust_env: bool = connection_pool_kw.pop("trust_env", False)
+        # Managers for the proxies that the environment named, by URL.
+        self._by_proxy: dict[str, PoolManager] = {}
         if "retries" in connection_pool_kw and not isinstance(connection_pool_kw["retries"], Retry):
             connection_pool_kw["retries"] = Retry.from_int(connection_pool_kw["retries"], redirect=True)
         self.connection_pool_kw = connection_pool_kw
@@ -195,7 +229,7 @@ class PoolManager(RequestMethods):
             context["blocksize"] = _DEFAULT_BLOCKSIZE
         for name in ("scheme", "host", "port"):
             context.pop(name, None)
-        if scheme == "http":
+        if scheme != "https":
             for name in SSL_KEYWORDS:
                 context.pop(name, None)
         return pool_class(host, port, **context)
@@ -203,6 +237,9 @@ class PoolManager(RequestMethods):
     def clear(self) -> None:
         """Forget all pools. Their idle connections are closed; requests under way go on."""
         self.pools.clear()
+        for manager in self._by_proxy.values():
+            manager.clear()
+        self._by_proxy.clear()
 
     def _forget_pool(self, pool: Any) -> None:
         """A pool left the container: no request may be routed to it any more."""
@@ -226,6 +263,10 @@ class PoolManager(RequestMethods):
         """
         if not host:
             raise LocationValueError("No host specified.")
+        if self.trust_env:
+            manager = self._manager_for(scheme or "http", host, port)
+            if manager is not self:
+                return manager.connection_from_host(host, port, scheme, pool_kwargs)
         context = self._merge_pool_kwargs(pool_kwargs)
         context["scheme"] = scheme or "http"
         context["port"] = port or port_by_scheme.get(context["scheme"].lower(), 80)
@@ -289,6 +330,37 @@ class PoolManager(RequestMethods):
             return False
         return not connection_requires_http_tunnel(self.proxy, self.proxy_config, parsed_url.scheme)
 
+    # ------------------------------------------------------------ proxies
+
+    def _manager_for(self, scheme: str, host: str, port: int | None) -> PoolManager:
+        """The manager whose pools lead to an origin: this one, or one for the proxy that the environment names."""
+        from wirepool._environment import proxy_for
+
+        if self.proxy is not None or scheme not in ("http", "https"):
+            return self
+        proxy = proxy_for(scheme, host, port or port_by_scheme[scheme])
+        return self if proxy is None else self._manager_by(proxy)
+
+    def _manager_by(self, proxy: str) -> PoolManager:
+        manager = self._by_proxy.get(proxy)
+        if manager is None:
+            if len(self._by_proxy) >= _PROXIES:
+                self._by_proxy.clear()
+            manager = self._by_proxy[proxy] = self._new_manager_by(proxy)
+        return manager
+
+    def _new_manager_by(self, proxy: str) -> PoolManager:
+        num_pools = self.pools._maxsize
+        if proxy.lower().startswith("socks"):
+            from wirepool.contrib.socks import SOCKSProxyManager
+
+            return SOCKSProxyManager(proxy, num_pools=num_pools, headers=self.headers, **self.connection_pool_kw)
+        return ProxyManager(proxy, num_pools=num_pools, headers=self.headers, **self.connection_pool_kw)
+
+    def _outgoing(self, url: str, headers: Mapping[str, str]) -> Mapping[str, str]:
+        """The header fields for a request, with what the way to its origin adds."""
+        return headers
+
     # ------------------------------------------------------------ the short way
 
     def _routes_hold(self) -> bool:
@@ -322,17 +394,21 @@ class PoolManager(RequestMethods):
     def _learn_route(self, url: str, parsed: Url, pool: Any) -> None:
         """Remember which pool an origin belongs to, if requests for it may take the short way."""
         origin = url[: max(url.find("/", 8), 0)]
-        if not origin or parsed.auth is not None or not self._watch(self) or type(pool) is not HTTPConnectionPool:
+        if not origin or parsed.auth is not None or not self._watch(self) or type(pool) not in _PLAIN_POOLS:
             return
-        if not origin.startswith("http://") or not all(_is_plain_value(v) for v in self.connection_pool_kw.values()):
+        if pool.proxy is not None or not all(_is_plain_value(v) for v in self.connection_pool_kw.values()):
+            return
+        scheme = origin[: origin.find("://")]
+        if scheme not in ("http", "https"):
             return
         if not self._routes_hold():
             self._forget_routes()
             self._routes_of = (self.pools, self.connection_pool_kw.copy())
         if len(self._routes) >= _ROUTES_PER_POOL * max(self.pools._maxsize, 1):
             self._forget_routes()
-        context = {**self.connection_pool_kw, "scheme": "http", "host": parsed.host, "port": parsed.port or 80}
-        key = self.key_fn_by_scheme["http"](context)
+        port = parsed.port or port_by_scheme[scheme]
+        origin_keys = {"scheme": scheme, "host": parsed.host, "port": port}
+        key = self.key_fn_by_scheme[scheme]({**self.connection_pool_kw, **origin_keys})
         if self.pools.get(key) is pool:
             self._routes[origin] = (pool, key)
 
@@ -356,15 +432,17 @@ class PoolManager(RequestMethods):
                 and (known[0] is self._newest or self._touch(known[0]))
             ):
                 (pool, _), target = known
+                headers = fields = kw.pop("headers") if "headers" in kw else self.headers
             else:
-                pool, target = self._pool_and_target(url)
-            headers = kw.pop("headers") if "headers" in kw else self.headers
+                manager, pool, target = self._way_to(url)
+                headers = kw.pop("headers") if "headers" in kw else self.headers
+                fields = manager._outgoing(url, headers)
             if kw:
                 if redirect and kw.get("body") is not None:
                     kw["body_pos"] = set_file_position(kw["body"], kw.get("body_pos"))
-                response = pool.urlopen(method, target, headers=headers, redirect=False, assert_same_host=False, **kw)
+                response = pool.urlopen(method, target, headers=fields, redirect=False, assert_same_host=False, **kw)
             else:  # by position: names cost a tenth of the whole call
-                response = pool.urlopen(method, target, None, headers, None, False, False)
+                response = pool.urlopen(method, target, None, fields, None, False, False)
             if response.status < 300 or not redirect:
                 return response  # type: ignore[no-any-return]
             kw["headers"] = headers
@@ -378,8 +456,8 @@ class PoolManager(RequestMethods):
     def _is_overridden(self, name: str) -> bool:
         return getattr(type(self), name) is not getattr(PoolManager, name) or name in self.__dict__
 
-    def _pool_and_target(self, url: str) -> tuple[Any, str]:
-        """The long way: parse the URL, look the pool up by its key."""
+    def _way_to(self, url: str) -> tuple[PoolManager, Any, str]:
+        """The long way: parse the URL, look the pool up by its key. Whose pool it is, the pool, and the target."""
         parsed = parse_url(url)
         if parsed.scheme is None:
             import warnings
@@ -390,11 +468,14 @@ class PoolManager(RequestMethods):
                 category=FutureWarning,
                 stacklevel=3,
             )
-        pool = self.connection_from_host(parsed.host, port=parsed.port, scheme=parsed.scheme)
+        manager = self
+        if self.trust_env and parsed.host:
+            manager = self._manager_for(parsed.scheme or "http", parsed.host, parsed.port)
+        pool = manager.connection_from_host(parsed.host, port=parsed.port, scheme=parsed.scheme)
+        if manager._proxy_requires_url_absolute_form(parsed):
+            return manager, pool, parsed._replace(fragment=None).url
         self._learn_route(url, parsed, pool)
-        if self._proxy_requires_url_absolute_form(parsed):
-            return pool, parsed._replace(fragment=None).url
-        return pool, parsed.request_uri
+        return manager, pool, parsed.request_uri
 
     def _following(
         self, method: str, url: str, response: BaseHTTPResponse, kw: dict[str, Any]
@@ -419,7 +500,7 @@ class PoolManager(RequestMethods):
         if not isinstance(retries, Retry):
             retries = Retry.from_int(retries, redirect=True)
         pool = response._pool  # type: ignore[attr-defined]
-        if retries.remove_headers_on_redirect and not pool.is_same_host(location):
+        if retries.remove_headers_on_redirect and not _stays(pool, url, location):
             kw["headers"] = without(kw["headers"], retries.remove_headers_on_redirect)
         try:
             retries = retries.increment(method, url, response=response, _pool=pool)
@@ -436,9 +517,136 @@ class PoolManager(RequestMethods):
         return method, location
 
 
+class ProxyManager(PoolManager):
+    """A :class:`PoolManager` whose requests go through a proxy.
+
+    To ``https`` origins a tunnel is opened (``CONNECT``), in which TLS is spoken with the origin; requests to ``http``
+    origins are forwarded by the proxy, over connections that all such origins share.
+
+    :param proxy_url: ``http://`` or ``https://`` (TLS on the way to the proxy). User and password in it are sent to the
+        proxy (Basic, RFC 7617) unless ``proxy_headers`` has a ``Proxy-Authorization``.
+    :param proxy_headers: fields for the proxy: sent with ``CONNECT``, and with each request that is forwarded.
+    :param proxy_ssl_context: for TLS with the proxy. Without one, the manager's CA certificates are used for that too,
+        but nothing else that is meant for origins.
+    :param use_forwarding_for_https: let an ``https`` proxy forward requests for ``https`` origins as well: it sees and
+        may change all of them, and verifying the origin is its business.
+    :param proxy_assert_hostname: the name that the proxy's certificate must be for; False for any.
+    :param proxy_assert_fingerprint: of the proxy's certificate.
+    :raises ProxySchemeUnknown: another scheme. For SOCKS there is ``contrib.socks``.
+    """
+
+    def __init__(
+        self,
+        proxy_url: str,
+        num_pools: int = 10,
+        headers: Mapping[str, str] | None = None,
+        proxy_headers: Mapping[str, str] | None = None,
+        proxy_ssl_context: ssl.SSLContext | None = None,
+        use_forwarding_for_https: bool = False,
+        proxy_assert_hostname: str | Literal[False] | None = None,
+        proxy_assert_fingerprint: str | None = None,
+        **connection_pool_kw: Any,
+    ) -> None:
+        self.proxy = _parse_proxy(proxy_url)
+        self.proxy_headers = _with_credentials(proxy_headers or {}, self.proxy)
+        self.proxy_ssl_context = proxy_ssl_context
+        self.proxy_config = ProxyConfig(
+            proxy_ssl_context, use_forwarding_for_https, proxy_assert_hostname, proxy_assert_fingerprint
+        )
+        if self.proxy.scheme == "https" and use_forwarding_for_https and "ssl_context" in connection_pool_kw:
+            _warn_of_unused_context()
+        connection_pool_kw["_proxy"] = self.proxy
+        connection_pool_kw["_proxy_headers"] = self.proxy_headers
+        connection_pool_kw["_proxy_config"] = self.proxy_config
+        super().__init__(num_pools, headers, **connection_pool_kw)
+
+    def connection_from_host(
+        self,
+        host: str | None,
+        port: int | None = None,
+        scheme: str | None = "http",
+        pool_kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """The pool for an origin; all ``http`` origins share the one to the proxy."""
+        if scheme == "https" or self.proxy is None:
+            return super().connection_from_host(host, port, scheme, pool_kwargs=pool_kwargs)
+        if not host:
+            raise LocationValueError("No host specified.")
+        proxy = self.proxy
+        return super().connection_from_host(proxy.host, proxy.port, proxy.scheme, pool_kwargs=pool_kwargs)
+
+    def _set_proxy_headers(self, url: str, headers: Mapping[str, str] | None = None) -> Mapping[str, str]:
+        """The header fields of a request that is forwarded: the user's, and ``Accept`` and ``Host`` if he has none."""
+        fields = {"Accept": "*/*"}
+        netloc = parse_url(url).netloc
+        if netloc:
+            fields["Host"] = netloc
+        if headers:
+            fields.update(headers)
+        return fields
+
+    def _outgoing(self, url: str, headers: Mapping[str, str]) -> Mapping[str, str]:
+        if connection_requires_http_tunnel(self.proxy, self.proxy_config, parse_url(url).scheme):
+            return headers
+        return self._set_proxy_headers(url, headers)
+
+
+def proxy_from_url(url: str, **kw: Any) -> ProxyManager:
+    """A manager for the proxy at ``url``; arguments as for :class:`ProxyManager`."""
+    return ProxyManager(proxy_url=url, **kw)
+
+
+def _parse_proxy(proxy_url: str | HTTPConnectionPool) -> Url:
+    if isinstance(proxy_url, HTTPConnectionPool):
+        proxy_url = f"{proxy_url.scheme}://{proxy_url.host}:{proxy_url.port}"
+    proxy = parse_url(proxy_url)
+    if proxy.scheme not in ("http", "https"):
+        raise ProxySchemeUnknown(proxy.scheme)
+    return proxy if proxy.port else proxy._replace(port=port_by_scheme[proxy.scheme])
+
+
+def _with_credentials(headers: Mapping[str, str], proxy: Url) -> Mapping[str, str]:
+    from wirepool._environment import basic_credentials
+
+    credentials = basic_credentials(proxy)
+    if credentials is None or any(name.lower() == "proxy-authorization" for name in headers):
+        return headers
+    return {**headers, "Proxy-Authorization": credentials}
+
+
+def _warn_of_unused_context() -> None:
+    import warnings
+
+    warnings.warn(
+        "'ssl_context' is for TLS with origins, and use_forwarding_for_https leaves that to the proxy: give the "
+        "context for the proxy as 'proxy_ssl_context'; a later version will refuse this",
+        category=FutureWarning,
+        stacklevel=3,
+    )
+
+
+_PLAIN_POOLS = frozenset({HTTPConnectionPool, HTTPSConnectionPool})
+# Proxies that the environment may name over time; more than this is a program that changes it in a loop.
+_PROXIES = 16
+
+
+def _stays(pool: Any, url: str, location: str) -> bool:
+    """Whether a redirect leads to the same origin, through whatever proxy."""
+    if pool.proxy is None:
+        return bool(pool.is_same_host(location))
+    here, there = parse_url(url), parse_url(location)
+    return (here.scheme, here.host, here.port or port_by_scheme.get(here.scheme or "")) == (
+        there.scheme,
+        there.host,
+        there.port or port_by_scheme.get(there.scheme or ""),
+    )
+
+
 def _is_plain_value(value: object) -> bool:
     """Whether a keyword's value cannot change its meaning in place: then an equal one means the same pool."""
-    return value is None or isinstance(value, (str, bytes, int, float, tuple, Retry, Timeout))
+    if value is None or isinstance(value, (str, bytes, int, float, tuple, Retry, Timeout)):
+        return True
+    return type(value).__eq__ is object.__eq__  # equal only to itself, and so is the pool's key
 
 
 _watches: dict[type, Watch] = {}

@@ -32,6 +32,7 @@ from ._decode import (
     MultiDecoder,
     _get_decoder,
 )
+from ._gear import shutdown_of
 from .exceptions import (
     BodyNotHttplibCompatible,
     DecodeError,
@@ -276,7 +277,7 @@ class HTTPResponse(ResponseBody):
             raise ValueError("this response has no socket to shut down")
         if self._connection is None:
             raise RuntimeError("the connection of this response was already released to the pool")
-        stop = self._sock_shutdown or getattr(self._connection.sock, "shutdown", None)
+        stop = self._sock_shutdown or shutdown_of(self._connection.sock)
         if stop is not None:
             stop(socket.SHUT_RD)
 

@@ -31,6 +31,7 @@ NOT_OURS = {
 DIFFERENT_SIGNATURES = {
     ("timeout", "Timeout"): "takes a deadline",
     ("timeout", "Timeout.__init__"): "takes a deadline",
+    ("ssl_", "ssl_wrap_socket"): "takes a session to resume",
 }
 
 

@@ -29,9 +29,9 @@ _Headers: TypeAlias = Mapping[Any, Any] | _HasItems | None
 
 @final
 class Exchange:
-    """``transport``: a descriptor, a socket whose descriptor may be used directly, or (``through_object``) anything
-    with ``sendall`` and ``recv_into``, or a ``TlsStream``. ``host``, ``agent``: values of the Host and the User-Agent field. ``skip``: the
-    header value that stands for "leave this automatic field out"."""
+    """``transport``: a descriptor, a socket whose descriptor may be used directly, a ``TlsStream``, or
+    (``through_object``) anything with ``sendall`` and ``recv_into``. ``host``, ``agent``: values of the Host and the
+    User-Agent field. ``skip``: the header value that stands for "leave this automatic field out"."""
 
     def __new__(
         cls,

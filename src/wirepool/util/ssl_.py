@@ -360,6 +360,8 @@ def ssl_wrap_socket(
     key_password: str | None = None,
     ca_cert_data: str | bytes | None = None,
     tls_in_tls: bool = False,
+    *,
+    session: ssl.SSLSession | None = None,
 ) -> ssl.SSLSocket:
     """Do the TLS handshake on a connected socket.
 
@@ -375,6 +377,7 @@ def ssl_wrap_socket(
     :param server_hostname: name to ask for (SNI) and to verify.
     :param key_password: of the private key.
     :param tls_in_tls: *sock* is a TLS socket itself; the result is a :class:`~wirepool.util.ssltransport.SSLTransport`.
+    :param session: of an earlier connection with the same context and to the same name, to be resumed.
     :raises SSLError: CA certificates cannot be loaded, or the private key is encrypted and *key_password* missing.
     :raises ssl.SSLError: the handshake failed.
     :raises ProxySchemeUnsupported: *tls_in_tls* with a context that cannot do that, for want of ``wrap_bio``.
@@ -388,6 +391,8 @@ def ssl_wrap_socket(
         _load_default_roots(context)
     _load_client_certificate(context, certfile, keyfile, key_password)
     context.set_alpn_protocols(ALPN_PROTOCOLS)
+    if session is not None and not tls_in_tls:
+        return context.wrap_socket(sock, server_hostname=server_hostname, session=session)  # type: ignore[no-any-return]
     return _ssl_wrap_socket_impl(sock, context, tls_in_tls, server_hostname)
 
 

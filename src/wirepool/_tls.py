@@ -1,0 +1,222 @@
+"""What TLS connections share: contexts with their certificates loaded, and sessions to resume.
+
+Reading a bundle of CA certificates costs more than thirty handshakes, so contexts made here are kept and used again by
+every connection that asks for the same: same options, same files (by modification time), same environment. A context
+that somebody changed since is not handed out any more. Contexts that the user brings are the user's: nothing of them is
+kept here.
+
+A session (RFC 8446 2.2, RFC 5077) is resumed only by a connection with the same context, unchanged, to the same name,
+out of the same pool; what is checked after the handshake (fingerprint, asserted host name) is checked again. Python's
+``ssl`` skips chain and host name when a session is resumed: both were verified, by the same rules, when it began.
+
+Threading: shared. The contexts have the one lock of this module; a pool's sessions are a dictionary whose races are
+benign.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import threading
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from wirepool.exceptions import SSLError
+from wirepool.util import ssl_
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Options", "equip", "policy", "recall", "remember", "shared_context"]
+
+# Contexts take 200 KiB each with the usual bundle. A program with more sets of options than this is in a loop.
+_MAX_CONTEXTS = 32
+# A pool has one origin; more than its proxy's and its own session come from options that were changed on the way.
+_MAX_SESSIONS = 8
+
+
+class Options(NamedTuple):
+    """All that distinguishes one default context from another; hashable if the user's values are."""
+
+    cert_reqs: Any
+    checks_hostname: bool
+    ssl_version: Any
+    minimum_version: Any
+    maximum_version: Any
+    ca_certs: str | None
+    ca_cert_dir: str | None
+    ca_cert_data: str | bytes | None
+    cert_file: str | None
+    key_file: str | None
+    key_password: str | None
+    cert_data: str | bytes | None
+    key_data: str | bytes | None
+
+
+class _Kept(NamedTuple):
+    context: Any
+    policy: tuple[Any, ...]
+
+
+# What was there before anything could replace it (truststore does): only of this class we know what a session implies.
+_SSLContext = ssl.SSLContext if ssl.SSLContext.__module__ == "ssl" else None
+
+_lock = threading.Lock()
+_contexts: dict[Any, _Kept] = {}
+
+
+def shared_context(options: Options, make: Callable[..., Any]) -> Any:
+    """The context for ``options``, made by ``make`` (``create_urllib3_context``) unless there is one already.
+
+    :raises SSLError: certificates cannot be loaded.
+    """
+    if options.ssl_version is not None:  # deprecated, and to be told each time
+        return _new_context(options, make)
+    key = (options, make, ssl_.SSLContext, _surroundings(options))
+    try:
+        kept = _contexts.get(key)
+    except TypeError:  # certificates in a bytearray
+        return _new_context(options, make)
+    if kept is None or policy(kept.context) != kept.policy:
+        context = _new_context(options, make)
+        kept = _keep(key, context)
+    return kept.context
+
+
+def _keep(key: Any, context: Any) -> _Kept:
+    kept = _Kept(context, policy(context))
+    with _lock:
+        while len(_contexts) >= _MAX_CONTEXTS:
+            _contexts.pop(next(iter(_contexts)))
+        _contexts[key] = kept
+    return kept
+
+
+def _surroundings(options: Options) -> tuple[Any, ...]:
+    """What a context depends on beside its options: the state of files and of the environment."""
+    environ = os.environ
+    return (
+        *(ssl_._file_version(p) for p in (options.ca_certs, options.ca_cert_dir, options.cert_file, options.key_file)),
+        environ.get("SSLKEYLOGFILE"),
+        None if _has_roots(options) else _default_roots_version(),
+    )
+
+
+def _has_roots(options: Options) -> bool:
+    return bool(options.ca_certs or options.ca_cert_dir or options.ca_cert_data)
+
+
+def _default_roots_version() -> tuple[Any, ...]:
+    paths = ssl.get_default_verify_paths()
+    return tuple(ssl_._file_version(path) for path in (paths.cafile, paths.capath))
+
+
+def _new_context(options: Options, make: Callable[..., Any]) -> Any:
+    context = make(
+        ssl_version=ssl_.resolve_ssl_version(options.ssl_version),
+        cert_reqs=options.cert_reqs,
+        ssl_minimum_version=options.minimum_version,
+        ssl_maximum_version=options.maximum_version,
+    )
+    _set_verification(context, options.cert_reqs, options.checks_hostname)
+    if _has_roots(options):
+        ssl_._load_roots_once(context, options.ca_certs, options.ca_cert_dir, options.ca_cert_data)
+    elif options.cert_reqs != ssl.CERT_NONE:
+        ssl_._load_default_roots(context)
+    _client_certificate(context, options)
+    return context
+
+
+def equip(context: Any, options: Options) -> None:
+    """Put what ``options`` ask for into a context that the user brought; certificates only if it has them not yet.
+
+    :raises SSLError: certificates cannot be loaded.
+    """
+    _set_verification(context, options.cert_reqs, options.checks_hostname)
+    if _has_roots(options):
+        ssl_._load_roots_once(context, options.ca_certs, options.ca_cert_dir, options.ca_cert_data)
+    _client_certificate(context, options)
+
+
+def _set_verification(context: Any, cert_reqs: Any, checks_hostname: bool) -> None:
+    """Sets how the peer is verified, in the order that ``ssl`` demands."""
+    if not checks_hostname or cert_reqs == ssl.CERT_NONE:
+        context.check_hostname = False
+    context.verify_mode = cert_reqs
+
+
+def _client_certificate(context: Any, options: Options) -> None:
+    """Loads the client certificate that ``options`` name, from files or from memory.
+
+    :raises SSLError: it is encrypted and there is no password, or only the key was given.
+    """
+    if options.cert_data is None and options.key_data is None:
+        ssl_._load_client_certificate(context, options.cert_file, options.key_file, options.key_password)
+        return
+    if options.cert_file or options.key_file:
+        raise SSLError("Give the client certificate either as files (cert_file, key_file) or as data, not as both")
+    if options.cert_data is None:
+        raise SSLError("key_data needs cert_data, the certificate that belongs to the key")
+    if options.key_password is None and _is_encrypted(options.key_data or options.cert_data):
+        raise SSLError("Client private key is encrypted, password is required")
+    from wirepool._private_file import private_file
+
+    pem = _as_bytes(options.cert_data) + b"\n" + _as_bytes(options.key_data or b"")
+    with private_file(pem) as path:
+        context.load_cert_chain(path, None, options.key_password)
+
+
+def _is_encrypted(pem: str | bytes) -> bool:
+    return b"ENCRYPTED" in _as_bytes(pem)
+
+
+def _as_bytes(data: str | bytes) -> bytes:
+    return data.encode("ascii") if isinstance(data, str) else bytes(data)
+
+
+# ---------------------------------------------------------------- sessions
+
+
+def policy(context: Any) -> tuple[Any, ...]:
+    """How strict a context is; two equal answers at different times mean that nobody has changed that meanwhile."""
+    if type(context) is not _SSLContext:
+        return ()
+    return (
+        context.verify_mode,
+        context.check_hostname,
+        context.verify_flags,
+        context.hostname_checks_common_name,
+        context.minimum_version,
+        context.maximum_version,
+        context.options,
+        *context.cert_store_stats().values(),
+    )
+
+
+def recall(sessions: dict[Any, Any] | None, context: Any, server_hostname: str | None) -> Any:
+    """A session to resume with a context and a name, or None."""
+    if not sessions or type(context) is not _SSLContext:
+        return None
+    found = sessions.get((id(context), server_hostname))
+    if found is None or found[1] != policy(context):
+        return None
+    return found[0]
+
+
+def remember(sessions: dict[Any, Any] | None, sock: ssl.SSLSocket, server_hostname: str | None) -> None:
+    """Keep the session of a connection whose handshake succeeded, if it can be resumed.
+
+    With TLS 1.3 the server sends what it takes after the handshake, so this is for after the first response.
+    """
+    context = sock.context
+    if sessions is None or type(context) is not _SSLContext:
+        return
+    try:
+        session = sock.session
+    except (ValueError, OSError):  # closed meanwhile
+        return
+    if session is None or not (session.has_ticket or (session.id and sock.version() != "TLSv1.3")):
+        return
+    while len(sessions) >= _MAX_SESSIONS:
+        sessions.pop(next(iter(sessions)), None)
+    # The session keeps its context alive, so its id is not given to another while this entry lasts.
+    sessions[(id(context), server_hostname)] = (session, policy(context))
