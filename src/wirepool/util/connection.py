@@ -85,8 +85,10 @@ def create_connection_with(
     if _has_bad_label(host):
         raise LocationParseError(f"'{host}', label empty or too long")
     limit = _seconds(timeout)
-    # What is not looked up takes no time: one plain connect with the whole timeout.
-    deadline = None if limit is None or (resolver is None and is_literal(host)) else monotonic() + limit
+    if resolver is None and is_literal(host):
+        # Not looked up, it takes no time: one plain connect with the whole timeout.
+        limit = None
+    deadline = None if limit is None else monotonic() + limit
     addresses = look_up(host, port, allowed_gai_family(), timeout=limit, resolver=resolver)
 
     def prepare(sock: socket.socket) -> None:

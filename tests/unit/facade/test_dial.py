@@ -1,6 +1,6 @@
 """From addresses to a connected socket: order, overlap, one winner, nothing left over.
 
-An address of 127.0.0.0/8 stands in for each family; a full backlog swallows what is sent there, as a firewall does.
+Ports of 127.0.0.1 stand in for the addresses of a host; a full backlog swallows what is sent there, as a firewall does.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def listening() -> Iterator[Info]:
 
 @pytest.fixture
 def listening_too() -> Iterator[Info]:
-    with socket.create_server(("127.0.0.2", 0)) as server:
+    with socket.create_server(("127.0.0.1", 0)) as server:
         yield info(server.getsockname())
 
 
@@ -55,19 +55,19 @@ def listening_too() -> Iterator[Info]:
 def refusing() -> Iterator[Info]:
     """An address at which nobody listens, reserved so that nobody will."""
     with socket.socket() as sock:
-        sock.bind(("127.0.0.3", 0))
+        sock.bind(("127.0.0.1", 0))
         yield info(sock.getsockname())
 
 
 @pytest.fixture
-def silent() -> Iterator[Callable[[str], Info]]:
+def silent() -> Iterator[Callable[[], Info]]:
     """Makes addresses that never answer: sockets that listen, with a backlog that is full."""
     if sys.platform != "linux":
         pytest.skip("what a full backlog does differs between systems")
     with ExitStack() as stack:
 
-        def make(host: str = "127.0.0.4") -> Info:
-            server = stack.enter_context(socket.create_server((host, 0), backlog=0))
+        def make() -> Info:
+            server = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
             for _ in range(3):
                 client = stack.enter_context(socket.socket())
                 client.setblocking(False)
@@ -197,7 +197,7 @@ def test_of_two_that_answer_together_the_earlier_wins(
 
 @pytest.mark.usefixtures("no_leaks")
 def test_a_silent_address_costs_a_head_start_only(
-    silent: Callable[..., Info], listening: Info, attempts: Attempts
+    silent: Callable[[], Info], listening: Info, attempts: Attempts
 ) -> None:
     assert _dial.ATTEMPT_DELAY == 0.25
     with dial([silent(), listening], attempts.prepare, ENOUGH) as sock:
@@ -208,10 +208,10 @@ def test_a_silent_address_costs_a_head_start_only(
 
 
 def test_each_attempt_has_a_head_start(
-    silent: Callable[..., Info], listening: Info, attempts: Attempts, monkeypatch: pytest.MonkeyPatch
+    silent: Callable[[], Info], listening: Info, attempts: Attempts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_dial, "ATTEMPT_DELAY", 0.06)
-    with dial([silent("127.0.0.4"), silent("127.0.0.5"), listening], attempts.prepare, ENOUGH) as sock:
+    with dial([silent(), silent(), listening], attempts.prepare, ENOUGH) as sock:
         assert sock.getpeername() == listening[4]
         attempts.check_closed(sock)
     first, second, third = attempts.times
@@ -221,7 +221,7 @@ def test_each_attempt_has_a_head_start(
 
 @pytest.mark.usefixtures("no_leaks")
 def test_after_a_failure_the_next_attempt_begins_at_once(
-    silent: Callable[..., Info], refusing: Info, listening: Info, attempts: Attempts, monkeypatch: pytest.MonkeyPatch
+    silent: Callable[[], Info], refusing: Info, listening: Info, attempts: Attempts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_dial, "ATTEMPT_DELAY", 1.0)
     start = time.monotonic()
@@ -234,7 +234,7 @@ def test_after_a_failure_the_next_attempt_begins_at_once(
 
 
 def test_an_answer_after_the_next_attempt_began_counts(
-    silent: Callable[..., Info], listening: Info, attempts: Attempts, monkeypatch: pytest.MonkeyPatch
+    silent: Callable[[], Info], listening: Info, attempts: Attempts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_dial, "ATTEMPT_DELAY", 0.0)
     swallowing = silent()
@@ -245,7 +245,7 @@ def test_an_answer_after_the_next_attempt_began_counts(
 
 @pytest.mark.parametrize("loops", [1, 3])
 def test_without_limit_it_waits_as_long_as_it_takes(
-    loops: int, silent: Callable[..., Info], monkeypatch: pytest.MonkeyPatch
+    loops: int, silent: Callable[[], Info], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits: list[float | None] = []
 
@@ -258,7 +258,7 @@ def test_without_limit_it_waits_as_long_as_it_takes(
     monkeypatch.setattr(_dial, "ATTEMPT_DELAY", 0.0)
     monkeypatch.setattr(_dial, "_wait_for_any", wait)
     with pytest.raises(InterruptedError):
-        dial([silent("127.0.0.4"), silent("127.0.0.5")], nothing, None)
+        dial([silent(), silent()], nothing, None)
     assert waits == [None] * (loops + 1)
 
 
@@ -281,7 +281,6 @@ def test_the_last_failure_is_raised_and_tells_of_the_others(refusing: Info, atte
     with pytest.raises(ConnectionRefusedError) as raised:
         dial([info(("127.0.0.9", 9)), refusing], prepare, ENOUGH)
     assert raised.value.errno == errno.ECONNREFUSED
-    assert str(raised.value) == f"[Errno {errno.ECONNREFUSED}] Connection refused"
     assert raised.value.__notes__ == [f"before that, ('127.0.0.9', 9): [Errno {errno.EADDRNOTAVAIL}] cannot bind"]
     attempts.check_closed()
 
@@ -298,9 +297,9 @@ def test_a_socket_that_cannot_be_made_is_a_failure_like_others(listening: Info) 
 @pytest.mark.parametrize("timeout", [SHORT, _DEFAULT_TIMEOUT])
 @pytest.mark.usefixtures("kind", "no_leaks")
 def test_all_attempts_together_keep_to_the_limit(
-    timeout: Any, silent: Callable[..., Info], refusing: Info, attempts: Attempts
+    timeout: Any, silent: Callable[[], Info], refusing: Info, attempts: Attempts
 ) -> None:
-    addresses = [refusing, silent("127.0.0.4"), silent("127.0.0.5"), silent("127.0.0.6")]
+    addresses = [refusing, silent(), silent(), silent()]
     if timeout is _DEFAULT_TIMEOUT:
         socket.setdefaulttimeout(SHORT)
     start = time.monotonic()
@@ -323,7 +322,7 @@ def test_a_deadline_that_has_passed(listening: Info, attempts: Attempts) -> None
 
 
 @pytest.mark.usefixtures("kind", "no_leaks")
-def test_one_silent_address(silent: Callable[..., Info], attempts: Attempts) -> None:
+def test_one_silent_address(silent: Callable[[], Info], attempts: Attempts) -> None:
     address = silent()
     for deadline in (None, time.monotonic() + 2 * SHORT):
         with pytest.raises(TimeoutError):
@@ -360,14 +359,14 @@ def test_failures_leave_no_cycle(good: bool, listening: Info, refusing: Info) ->
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no interval timer on this system")
 @pytest.mark.usefixtures("kind", "no_leaks")
-def test_an_interrupt_closes_everything(silent: Callable[..., Info], attempts: Attempts) -> None:
+def test_an_interrupt_closes_everything(silent: Callable[[], Info], attempts: Attempts) -> None:
     class Interrupted(BaseException):
         pass
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise Interrupted
 
-    addresses = [silent("127.0.0.4"), silent("127.0.0.5")]
+    addresses = [silent(), silent()]
     before = signal.signal(signal.SIGALRM, interrupt)
     start = time.monotonic()
     try:
@@ -458,7 +457,7 @@ def test_addresses_in_turn_share_the_time() -> None:
 
 
 def test_a_silent_address_leaves_time_for_the_next(
-    silent: Callable[..., Info], listening: Info, monkeypatch: pytest.MonkeyPatch
+    silent: Callable[[], Info], listening: Info, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Replaced(socket.socket):
         pass
@@ -510,7 +509,7 @@ def test_waiting_for_any(with_poll: bool, monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.usefixtures("no_leaks")
 def test_racing_without_poll(
-    refusing: Info, silent: Callable[..., Info], listening: Info, monkeypatch: pytest.MonkeyPatch
+    refusing: Info, silent: Callable[[], Info], listening: Info, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     swallowing = silent()
     monkeypatch.delattr(select, "poll", raising=False)

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import traceback
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import FrameType
@@ -269,10 +270,20 @@ def test_a_thread_is_used_again_and_then_ends(
     assert look_up("d", 80, ANY, timeout=ENOUGH)
 
 
-def test_an_idle_thread_keeps_nothing_alive(system: System, desk: _lookup._Desk) -> None:
-    look_up("h", 80, ANY, timeout=ENOUGH)
+def test_an_idle_thread_keeps_nothing_alive(desk: _lookup._Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Held:
+        pass
+
+    def getaddrinfo(*question: Any) -> Answer:
+        return [(V4, 1, 6, "", (held, 80))]
+
+    held = Held()
+    alive = weakref.ref(held)
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    assert look_up("h", 80, ANY, timeout=ENOUGH)[0][4][0] is held
     until(lambda: desk.idle or not desk.workers)
-    assert [item for item in gc.get_objects() if isinstance(item, _lookup._LookUp | _lookup._Waiter)] == []
+    del held
+    assert alive() is None
 
 
 def test_stuck_threads_are_limited(system: System, desk: _lookup._Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,6 +36,16 @@ def refusing() -> Iterator[tuple[str, int]]:
         yield sock.getsockname()
 
 
+@pytest.fixture
+def second_address() -> str:
+    """A loopback address that is not the usual one; not every system has any."""
+    try:
+        socket.create_server(("127.0.0.9", 0)).close()
+    except OSError as error:
+        pytest.skip(f"one loopback address only: {error}")
+    return "127.0.0.9"
+
+
 def resolve_to(monkeypatch: pytest.MonkeyPatch, *targets: Any) -> list[tuple[Any, ...]]:
     """Make every name resolve to *targets*; gives the list of questions asked."""
     asked: list[tuple[Any, ...]] = []
@@ -278,7 +288,7 @@ class TestSourceAddress:
         assert not isinstance(info.value, socket.gaierror)
 
     def test_addresses_that_cannot_be_reached_from_it_are_passed_over(
-        self, listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+        self, listener: socket.socket, second_address: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         port = listener.getsockname()[1]
         both = [
@@ -286,8 +296,8 @@ class TestSourceAddress:
             (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", port)),
         ]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *question: both)
-        with create_connection(("h", port), 3, ("127.0.0.9", 0)) as sock:
-            assert sock.getsockname()[0] == "127.0.0.9"
+        with create_connection(("h", port), 3, (second_address, 0)) as sock:
+            assert sock.getsockname()[0] == second_address
 
 
 @pytest.mark.usefixtures("no_leaks")
@@ -312,14 +322,14 @@ class TestResolver:
     def test_none_is_the_system(self, listener: socket.socket) -> None:
         create_connection_with(None, listener.getsockname(), 3).close()
 
-    def test_pinned_addresses(self, listener: socket.socket) -> None:
+    def test_pinned_addresses(self, listener: socket.socket, second_address: str) -> None:
         host, port = listener.getsockname()
-        resolver = pinned({f"h.example:{port}": ["127.0.0.8", host], f"[2001:db8::1]:{port}": [host]})
+        resolver = pinned({f"h.example:{port}": [second_address, host], f"[2001:db8::1]:{port}": [host]})
         option = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for name in ["H.example", "[2001:db8::1]"]:
-            with create_connection_with(resolver, (name, port), 3, ("127.0.0.9", 0), [option]) as sock:
+            with create_connection_with(resolver, (name, port), 3, (second_address, 0), [option]) as sock:
                 assert sock.getpeername() == (host, port)
-                assert sock.getsockname()[0] == "127.0.0.9"
+                assert sock.getsockname()[0] == second_address
                 assert sock.getsockopt(*option[:2]) != 0
 
     def test_families_that_are_not_allowed(self, listener: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
