@@ -275,14 +275,14 @@ def test_an_idle_thread_keeps_nothing_alive(desk: _lookup._Desk, monkeypatch: py
         pass
 
     def getaddrinfo(*question: Any) -> Answer:
-        return [(V4, 1, 6, "", (held, 80))]
+        return [(V4, 1, 6, "", (held[0], 80))]
 
-    held = Held()
-    alive = weakref.ref(held)
+    held = [Held()]
+    alive = weakref.ref(held[0])
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    assert look_up("h", 80, ANY, timeout=ENOUGH)[0][4][0] is held
+    assert look_up("h", 80, ANY, timeout=ENOUGH)[0][4][0] is held[0]
     until(lambda: desk.idle or not desk.workers)
-    del held
+    held.clear()
     assert alive() is None
 
 
