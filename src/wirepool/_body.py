@@ -26,11 +26,15 @@ from ._core.errors import CoreError
 from .exceptions import IncompleteRead, InvalidChunkLength, InvalidHeader, ProtocolError, ReadTimeoutError, SSLError
 
 try:
+    from ssl import SSLEOFError
     from ssl import SSLError as BaseSSLError
 except ImportError:  # a Python built without TLS
 
     class BaseSSLError(OSError):  # type: ignore[no-redef]
         """Stands in for :exc:`ssl.SSLError`; never raised."""
+
+    class SSLEOFError(BaseSSLError):  # type: ignore[no-redef]
+        """Stands in for :exc:`ssl.SSLEOFError`; never raised."""
 
 
 if TYPE_CHECKING:
@@ -218,6 +222,9 @@ class ResponseBody(BaseHTTPResponse):
             translate_body_error(exc, self)  # type: ignore[arg-type]
         if isinstance(exc, SocketTimeout):
             raise ReadTimeoutError(self._pool, None, "Read timed out.") from exc
+        if isinstance(exc, SSLEOFError):
+            cut = IncompleteRead(self._fp_bytes_read, None)
+            raise ProtocolError(f"Connection broken: {cut!r}", cut) from exc
         if isinstance(exc, BaseSSLError):
             raise SSLError(exc) from exc
         if isinstance(exc, IncompleteRead) and exc.expected == -exc.partial:

@@ -162,7 +162,7 @@ def is_genuine_socket(sock: object) -> bool:
 
 
 # The C object behind a TLS socket is used without these, so they have to be what they were.
-_TLS_METHODS = ("read", "recv", "recv_into", "send", "sendall", "write", "pending", "shutdown", "close")
+_TLS_METHODS = ("read", "recv", "recv_into", "send", "sendall", "write", "pending", "shutdown")
 
 
 def _tls_class() -> tuple[Any, dict[str, object]]:

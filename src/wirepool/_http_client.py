@@ -134,6 +134,12 @@ class Response(http.client.HTTPResponse):
         if self.debuglevel > 0:
             print("reply:", repr(head))
 
+    def demand_clean_end(self) -> None:
+        """A body that only the end of the stream ends is complete over TLS only with a close_notify (RFC 9112 9.8)."""
+        sock = getattr(getattr(self.fp, "raw", None), "_sock", None)
+        if self.length is None and not self.chunked and getattr(sock, "suppress_ragged_eofs", False):
+            sock.suppress_ragged_eofs = False  # then reading raises SSLEOFError
+
     # ------------------------------------------------------------ chunks
 
     def _get_chunk_left(self) -> int | None:

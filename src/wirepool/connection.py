@@ -533,6 +533,8 @@ class HTTPConnection(_HTTPConnection):
         original = super().getresponse()
         if isinstance(original, Response):
             original.owner = weakref.ref(self)
+            if options.enforce_content_length:
+                original.demand_clean_end()
         self._warn_of_bad_headers(original, options.request_url)
         return _response_from(original, options, shutdown)
 
