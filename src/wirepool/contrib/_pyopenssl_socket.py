@@ -101,6 +101,7 @@ class WrappedSocket:
         self.socket = socket
         self.suppress_ragged_eofs = suppress_ragged_eofs
         self._expected_hostname = expected_hostname
+        self._is_cut_off = False
         self._io_refs = 0
         self._closed = False
 
@@ -209,14 +210,18 @@ class WrappedSocket:
 
     def _receive(self, at_end: _T, operation: Callable[..., _T], *args: Any) -> _T:
         self._finish_handshake()
+        if self._is_cut_off:
+            # OpenSSL does not say the same again, as a socket would.
+            return at_end
         try:
             return self._run("read", operation, *args)
         except ssl.SSLZeroReturnError:
             return at_end
         except ssl.SSLEOFError:
-            if self.suppress_ragged_eofs:
-                return at_end
-            raise
+            if not self.suppress_ragged_eofs:
+                raise
+            self._is_cut_off = True
+            return at_end
 
     def pending(self) -> int:
         """Bytes that can be had without waiting, because they are decrypted already."""
