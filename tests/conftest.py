@@ -15,16 +15,17 @@ from typing import Any, TypeVar
 
 import pytest
 
-from servers._process import ServerMissing, ServerProcess
+from servers._process import ServerMissing
 from servers.certs import Authority
 from servers.echo import EchoServer
 from servers.nginx import NginxServer, TLSListeners
 from servers.proxy import ProxyServer, TLSProxyServer
 from servers.scripted import Script, ScriptedServer
+from servers.socks import ScriptedSocks, SocksServers
 from servers.squid import SquidServer
 from servers.tls import TLSServer
 
-Server = TypeVar("Server", bound=ServerProcess)
+Server = TypeVar("Server")
 
 MARKERS = {
     "slow": "takes more than about a second",
@@ -94,6 +95,17 @@ def scripted_proxy(certs: Authority) -> Iterator[Callable[..., ProxyServer | TLS
         yield start
 
 
+@pytest.fixture
+def scripted_socks() -> Iterator[Callable[..., ScriptedSocks]]:
+    """Starts scripted SOCKS proxies, ``scripted_socks(users=None, code=0, ...)``; see the class."""
+    with contextlib.ExitStack() as stack:
+
+        def start(*scripts: Script, **options: Any) -> ScriptedSocks:
+            return stack.enter_context(ScriptedSocks(*scripts, **options))
+
+        yield start
+
+
 @pytest.fixture(scope="session")
 def echo() -> Iterator[EchoServer]:
     """One in-process server for the whole run; a test that counts connections compares before and after."""
@@ -125,6 +137,13 @@ def squid(certs: Authority) -> Iterator[SquidServer]:
 def https_proxy(squid: SquidServer) -> str:
     """The URL of the same proxy behind TLS, the host as a name."""
     return f"https://localhost:{squid.https_port}"
+
+
+@pytest.fixture(scope="session")
+def socks_server() -> Iterator[SocksServers]:
+    """Real SOCKS proxies for the whole run: ``url("socks4")``, ``url("socks5h")``, ``guarded_url("socks5")`` ..."""
+    with _real(SocksServers) as servers:
+        yield servers
 
 
 def _real(make: Callable[[], Server]) -> Server:

@@ -67,14 +67,14 @@ class RequestReader:
 
     def head(self) -> RecordedRequest:
         """Reads up to and including the empty line."""
-        return RecordedRequest(self._take(self._need(b"\r\n\r\n")))
+        return RecordedRequest(self.until(b"\r\n\r\n"))
 
     def body_of(self, request: RecordedRequest) -> bytes:
         """Reads the body that the head announces (RFC 9112 section 6.3), framing included."""
         coding = (request.header("Transfer-Encoding") or "").lower()
         if coding.endswith("chunked"):
             return self._chunked()
-        return self._exactly(int(request.header("Content-Length") or 0))
+        return self.exactly(int(request.header("Content-Length") or 0))
 
     def take_pending(self) -> bytes:
         """What was read already and belongs to no request so far; nothing is waited for."""
@@ -83,29 +83,30 @@ class RequestReader:
     def _chunked(self) -> bytes:
         raw = b""
         while True:
-            line = self._take(self._need(b"\r\n"))
+            line = self.until(b"\r\n")
             raw += line
             size = int(line.split(b";")[0], 16)
             if size == 0:
                 return raw + self._trailers()
-            raw += self._exactly(size + 2)
+            raw += self.exactly(size + 2)
 
     def _trailers(self) -> bytes:
         raw = b""
         while not raw.endswith(b"\r\n\r\n") and raw != b"\r\n":
-            raw += self._take(self._need(b"\r\n"))
+            raw += self.until(b"\r\n")
         return raw
 
-    def _exactly(self, size: int) -> bytes:
+    def exactly(self, size: int) -> bytes:
+        """The next ``size`` bytes."""
         while len(self._pending) < size:
             self._more()
         return self._take(size)
 
-    def _need(self, mark: bytes) -> int:
-        """The length up to and including the mark, once that has arrived."""
+    def until(self, mark: bytes) -> bytes:
+        """The next bytes up to and including the mark."""
         while mark not in self._pending:
             self._more()
-        return self._pending.index(mark) + len(mark)
+        return self._take(self._pending.index(mark) + len(mark))
 
     def _take(self, size: int) -> bytes:
         taken, self._pending = self._pending[:size], self._pending[size:]

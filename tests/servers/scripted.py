@@ -237,6 +237,14 @@ class Connection:
         self.requests[-1] = RecordedRequest(head + body)
         return body
 
+    def recv_exactly(self, size: int) -> bytes:
+        """The next ``size`` bytes; like :meth:`recv`, it ends the script if they do not come."""
+        return self._reader.exactly(size)
+
+    def recv_until(self, mark: bytes) -> bytes:
+        """The next bytes up to and including the mark; like :meth:`recv`, it ends the script if they do not come."""
+        return self._reader.until(mark)
+
     def recv_bytes(self) -> bytes:
         """Whatever is there next, unparsed; empty when the client closed."""
         return self._reader.take_pending() or self._read()
