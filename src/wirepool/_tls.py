@@ -5,6 +5,10 @@ every connection that asks for the same: same options, same files (by modificati
 that somebody changed since is not handed out any more. Contexts that the user brings are the user's: nothing of them is
 kept here.
 
+A session is kept until the server no longer resumes it: taking it out of OpenSSL costs as much as resuming saves. (To
+use a TLS 1.3 ticket twice lets who watches the network see that the connections have one client, RFC 8446 C.4; they
+have one address, too.)
+
 A session (RFC 8446 2.2, RFC 5077) is resumed only by a connection with the same context, unchanged, to the same name,
 out of the same pool; what is checked after the handshake (fingerprint, asserted host name) is checked again. Python's
 ``ssl`` skips chain and host name when a session is resumed: both were verified, by the same rules, when it began.

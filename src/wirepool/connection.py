@@ -811,7 +811,7 @@ class HTTPSConnection(HTTPConnection):
         )
         self.sock = secured.socket
         self.is_verified = secured.is_verified
-        if sessions is not None:
+        if sessions is not None and not getattr(self.sock, "session_reused", False):
             self._session_name = name
 
     def _connect_tls_proxy(self, hostname: str, sock: Any) -> Any:
