@@ -42,7 +42,7 @@ def _tls_error(doing: str, error: Exception, connection: Any) -> ssl.SSLError:
     if "certificate verify failed" in text:
         return _verification_error(text, connection)
     failure = ssl.SSLError(ssl.SSL_ERROR_SSL, f"{doing} failed: {text}")
-    failure.reason = text.upper().replace(" ", "_")
+    failure.reason = text.partition(";")[0].upper().replace(" ", "_")
     return failure
 
 

@@ -226,10 +226,10 @@ class TestTimeouts:
 class TestBadHandshakes:
     @pytest.mark.parametrize("script", [PLAIN_HTTP, GARBAGE])
     def test_no_tls_at_the_other_end(self, no_leaks: None, serve: Serve, dial: Dial, script: Script) -> None:
-        with pytest.raises(ssl.SSLError, match=r"handshake failed: (wrong version number|record layer)") as caught:
+        with pytest.raises(ssl.SSLError, match=r"handshake failed: .*(wrong version|record layer)") as caught:
             dial(serve([], handshake=script))
         assert not isinstance(caught.value, ssl.SSLCertVerificationError)
-        assert caught.value.reason
+        assert caught.value.reason in ("WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG")
 
     def test_nobody_stays(self, no_leaks: None, serve: Serve, dial: Dial) -> None:
         with pytest.raises(ssl.SSLEOFError, match="handshake failed"):
