@@ -7,6 +7,7 @@
 #   make dist                 sdist and wheel in dist/, checked and tested
 #   make test-sanitized       unit and behaviour tests under AddressSanitizer and UndefinedBehaviorSanitizer
 #   make test-debug           the same with C asserts on and Python's development mode
+#   make servers              install the real servers of the tests, where apt-get may; the above do it too
 #   make clean                remove all that the above made
 #
 # Another interpreter: make test PYTHON=python3.13 VENV=build/venv-3.13
@@ -34,12 +35,12 @@ PIP := $(PY) -m pip --disable-pip-version-check -qq
 SOURCES := setup.py pyproject.toml $(wildcard ext/wirepool/*.pxd ext/wirepool/_core/*.p* ext/include/*.h)
 QUICK_TESTS := tests/unit tests/behaviour
 
-.PHONY: demo test lint bench dist test-sanitized test-debug nginx clean
+.PHONY: demo test lint bench dist test-sanitized test-debug servers nginx clean
 
 demo: $(VENV)/.with-demo $(VENV)/.installed
 	@$(VENV)/$(BIN)/wirepool demo
 
-test: $(VENV)/.with-$(DEPS) $(VENV)/.installed nginx
+test: $(VENV)/.with-$(DEPS) $(VENV)/.installed servers
 	@$(PY) -m pytest $(TESTS) -q $(PYTEST_ARGS)
 
 lint: $(VENV)/.with-dev $(VENV)/.installed
@@ -70,14 +71,12 @@ $(VENV)/.installed: $(SOURCES) | $(VENV)/.with-build
 	@$(PIP) install --no-build-isolation -e .
 	@touch $@
 
+# What the tests talk to; benchmarks need the first only.
+servers:
+	@tools/servers
+
 nginx:
-	@command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || { \
-	    if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	        echo "== nginx: missing, installing it with apt-get"; \
-	        apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends nginx >/dev/null; \
-	    fi; \
-	    [ -x /usr/sbin/nginx ] || echo "== nginx: MISSING and cannot be installed from here; tests against a real server will not run"; \
-	}
+	@tools/servers nginx
 
 # --- other builds, each from a copy of the sources, so that no object file is shared -------------------------------
 
@@ -100,15 +99,15 @@ endef
 # CPython itself leaks at exit by design, so leaks are looked for in tests/leaks instead.
 SANITIZER_RUNTIME = $$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)
 
-test-sanitized: nginx
+test-sanitized: servers
 	$(call test_variant,sanitized,WIREPOOL_SANITIZE=1,PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$(SANITIZER_RUNTIME)")
 
-test-debug: nginx
+test-debug: servers
 	$(call test_variant,debug,WIREPOOL_DEBUG=1,PYTHONDEVMODE=1)
 
 # --- release -------------------------------------------------------------------------------------------------------
 
-dist: $(VENV)/.with-build nginx
+dist: $(VENV)/.with-build servers
 	@rm -rf dist build/dist-test
 	@echo "== dist: sdist, and the wheel made from the sdist"
 	@$(PY) -m build --no-isolation --outdir dist . >build-dist.log 2>&1 || { cat build-dist.log; exit 1; }

@@ -1,6 +1,14 @@
-"""Servers that tests talk to, on loopback only and from the standard library only.
+"""Servers that tests talk to, on loopback only. Each module's docstring says how.
 
-``scripted``  plays a list of steps on each connection: for wire-level tests and bad servers
-``echo``      a well-behaved HTTP/1.1 server in this process: for tests of the public API
-``nginx``     a real nginx in a process of its own: for tests against somebody else's server
+In this process, scripted: they do what a test says, wire-level mistakes included, and record what came.
+
+``scripted``  plays a list of steps on each connection; the others are made of it
+``tls``       the same behind TLS
+``proxy``     the same as a proxy for forwarding and CONNECT, also behind TLS
+``socks``     SOCKS 4, 4a and 5
+``echo``      not scripted: a well-behaved HTTP/1.1 server, for tests of the public API
+
+In processes of their own, real: nginx, squid (``squid``), Dante and MicroSocks (``socks``).
+
+``certs`` makes the certificates of all.
 """

@@ -7,6 +7,7 @@ the server when the pipe breaks, however we went.
 from __future__ import annotations
 
 import abc
+import os
 import shutil
 import socket
 import subprocess
@@ -149,7 +150,12 @@ class ServerProcess(abc.ABC):
         command = self._lay_out(self.home)
         with open(self.home / "output.log", "wb") as output:
             self._process = subprocess.Popen(
-                command, cwd=self.home, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+                command,
+                cwd=self.home,
+                env=_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
             )
         # In a session of its own: an interrupt from the keyboard is for us, and the watchman comes after us.
         self._watchman = subprocess.Popen(
@@ -171,6 +177,11 @@ class ServerProcess(abc.ABC):
         logs = (self.home / name for name in (self.log, "output.log"))
         told = "\n".join(log.read_text(errors="replace") for log in logs if log.exists())
         raise RuntimeError(f"{self.program} did not start: {told.strip() or 'no log'}")
+
+
+def _environment() -> dict[str, str]:
+    """Ours, but without the sanitizers' runtime, which is for the product and not for servers."""
+    return {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -39,6 +39,9 @@ PASSWORD = "open: sesame%20"
 
 LOG_SECONDS = 2.0
 
+# Where Linux shows it; elsewhere it goes with the machine's next start, as after any process that was killed.
+_SHARED_MEMORY = Path("/dev/shm")
+
 _CONFIG = """
 http_port {netloc} name=plain
 http_port {auth_netloc} name=auth
@@ -115,6 +118,7 @@ class SquidServer(ServerProcess):
     def __init__(self, certificate: Certificate, ca_file: str, host: str = "127.0.0.1") -> None:
         super().__init__(host)
         self.port = self.auth_port = self.https_port = 0
+        self._service = ""
         self._certificate = certificate
         self._ca_file = ca_file
 
@@ -160,7 +164,15 @@ class SquidServer(ServerProcess):
         (home / "access.log").touch()
         (home / "squid.conf").write_text(self._config(home))
         _give_away(home)
-        return [self.binary, "-N", "-f", f"{home}/squid.conf"]
+        # Squids of one name would share memory.
+        self._service = f"wirepool{os.getpid()}x{self.port}"
+        return [self.binary, "-N", "-n", self._service, "-f", f"{home}/squid.conf"]
+
+    def stop(self) -> None:
+        super().stop()
+        if self._service:
+            for segment in _SHARED_MEMORY.glob(f"{self._service}-*"):
+                segment.unlink(missing_ok=True)
 
     def _config(self, home: Path) -> str:
         user = _service_user()

@@ -129,8 +129,11 @@ class TLSConnection(Connection):
 
     def encrypt(self, data: bytes) -> bytes:
         """The records for this plaintext, which have to be sent in this order."""
-        if data:
-            self._tls.write(data)
+        try:
+            if data:
+                self._tls.write(data)
+        except ssl.SSLError as error:
+            raise self._noted(error)
         return self._outgoing.read()
 
     def send_raw(self, data: bytes) -> None:
@@ -166,7 +169,7 @@ class TLSConnection(Connection):
     def _read_now(self) -> bytes | None:
         try:
             data = self._run(lambda: self._tls.read(65536), wait=False)
-        except ssl.SSLEOFError:
+        except EOFError:
             self.eof = True
             return b""
         if data == b"":
@@ -183,10 +186,10 @@ class TLSConnection(Connection):
                 self._flush()
                 if not self._feed(wait):
                     return None
-            except ssl.SSLEOFError as error:
-                raise self._noted(error) if self.version is None else error
             except ssl.SSLError as error:
-                raise self._noted(error)
+                if self.version is None or not _is_cut(error):
+                    raise self._noted(error)
+                raise EOFError from error
             finally:
                 self._flush()
 
@@ -282,12 +285,19 @@ def _context(
         # The module warns of old versions, which are wanted here.
         warnings.simplefilter("ignore", DeprecationWarning)
         context.minimum_version, context.maximum_version = minimum, maximum
+    # With it, which is Python's choice, a client that is cut off looks like one that said good-bye.
+    context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
     if alpn:
         context.set_alpn_protocols(list(alpn))
     context.sslobject_class = _Named
     context.sni_callback = _note_name
     certificate.load_into(context)
     return context
+
+
+def _is_cut(error: ssl.SSLError) -> bool:
+    """Whether the stream ended without a good-bye; older Pythons have no class for that."""
+    return isinstance(error, ssl.SSLEOFError) or error.reason == "UNEXPECTED_EOF_WHILE_READING"
 
 
 def _note_name(tls: ssl.SSLObject | ssl.SSLSocket, name: str | None, context: ssl.SSLContext) -> None:
