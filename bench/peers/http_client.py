@@ -1,19 +1,24 @@
-"""The standard library's http.client: one connection for each thread."""
+"""The standard library's http.client: one connection for each thread, and over TLS one context for it."""
 
 from __future__ import annotations
 
 import http.client
-import platform
+import sys
 
 from target import Target
 
 label = "http.client"
-version = platform.python_version()
+version = sys.version.split()[0]
 takes = "path"
 shareable = False
 
 
 def open(target: Target, threads: int) -> http.client.HTTPConnection:
+    if target.scheme == "https":
+        import ssl
+
+        context = ssl.create_default_context(cafile=target.ca_file)
+        return http.client.HTTPSConnection(target.host, target.port, context=context)
     return http.client.HTTPConnection(target.host, target.port)
 
 

@@ -12,7 +12,12 @@ shareable = True
 
 
 def open(target: Target, threads: int) -> httpx.Client:
-    return httpx.Client(limits=httpx.Limits(max_connections=threads, max_keepalive_connections=threads))
+    limits = httpx.Limits(max_connections=threads, max_keepalive_connections=threads)
+    if target.scheme == "https":
+        import ssl
+
+        return httpx.Client(limits=limits, proxy=target.proxy, verify=ssl.create_default_context(cafile=target.ca_file))
+    return httpx.Client(limits=limits, proxy=target.proxy)
 
 
 def request(client: httpx.Client, url: str) -> bytes:

@@ -29,17 +29,19 @@ _LEAST_REQUESTS = 8
 
 @dataclass(frozen=True)
 class Job:
-    """What to measure; ``seconds`` is for the main loop. ``exact`` requests and no measurement are for callgrind."""
+    """What to measure; ``seconds`` is for the main loop. ``exact`` requests and no measurement are for callgrind.
+
+    ``refused`` is no measurement either: the target is one that a client must not talk to.
+    """
 
     peer: str
-    host: str
-    port: int
-    path: str
+    target: dict[str, Any]
     length: int
     threads: int = 1
     seconds: float = 1.0
     latency: bool = False
     exact: int = 0
+    refused: bool = False
 
 
 class Bench:
@@ -48,7 +50,7 @@ class Bench:
     def __init__(self, job: Job) -> None:
         self.job = job
         self.peer: Any = importlib.import_module(job.peer)
-        self.target = Target(job.host, job.port, job.path)
+        self.target = Target(**job.target)
         self.what: str = getattr(self.target, self.peer.takes)
         count = 1 if self.peer.shareable else job.threads
         self._opened = [self.peer.open(self.target, job.threads) for _ in range(count)]
@@ -141,6 +143,19 @@ def measure(bench: Bench) -> dict[str, Any]:
     return result
 
 
+def require_refusal(job: Job) -> dict[str, Any]:
+    """Requires that the peer gives up because of the server's certificate."""
+    try:
+        Bench(job).check()
+    except ModuleNotFoundError:
+        raise
+    except Exception as error:
+        if "certificate" in str(error).lower():
+            return {}
+        raise
+    raise SystemExit(f"{job.peer}: takes a certificate that it should not trust")
+
+
 def _peak_memory() -> int:
     """Bytes. Not ru_maxrss where it can be helped: on Linux that starts with what the parent process had."""
     status = Path("/proc/self/status")
@@ -156,18 +171,22 @@ def main() -> None:
     """Prints the result; ``{"skipped": reason}`` when the peer is not installed."""
     job = Job(**json.loads(sys.argv[1]))
     try:
-        bench = Bench(job)
+        result = require_refusal(job) if job.refused else _result(job)
     except ModuleNotFoundError as error:
         # Not installed. One that is installed but broken is an error like any other.
-        print(json.dumps({"skipped": str(error)}))
-        return
+        result = {"skipped": str(error)}
+    print(json.dumps(result))
+
+
+def _result(job: Job) -> dict[str, Any]:
+    bench = Bench(job)
+    result: dict[str, Any] = {}
     if job.exact:
         bench.run(job.exact)
-        result: dict[str, Any] = {}
     else:
         result = measure(bench)
     bench.close()
-    print(json.dumps(result | {"label": bench.peer.label, "version": bench.peer.version, "takes": bench.peer.takes}))
+    return result | {"label": bench.peer.label, "version": bench.peer.version, "takes": bench.peer.takes}
 
 
 if __name__ == "__main__":

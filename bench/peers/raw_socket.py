@@ -1,18 +1,18 @@
 """No client at all: a socket, a prepared request, the end of the head searched, nothing parsed, nothing checked.
 
 The least that Python code can spend on a request: how near a client comes to it is what matters. It knows beforehand
-how long the body is, so it is useless for anything else.
+how long the body is, so it is useless for anything else. Over TLS the socket is Python's own ``ssl.SSLSocket``.
 """
 
 from __future__ import annotations
 
-import platform
 import socket
+import sys
 
 from target import Target
 
 label = "raw socket"
-version = platform.python_version()
+version = sys.version.split()[0]
 takes = "path"
 shareable = False
 
@@ -27,8 +27,13 @@ class Client:
             f"GET {target.path} HTTP/1.1\r\nHost: {target.host}:{target.port}\r\n"
             f"Accept-Encoding: identity\r\nUser-Agent: raw\r\n\r\n"
         ).encode()
-        self.socket = socket.create_connection((target.host, target.port))
+        self.socket: socket.socket = socket.create_connection((target.host, target.port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if target.scheme == "https":
+            import ssl
+
+            context = ssl.create_default_context(cafile=target.ca_file)
+            self.socket = context.wrap_socket(self.socket, server_hostname=target.host)
         self.length = self._learn_length()
 
     def _learn_length(self) -> int:

@@ -14,7 +14,11 @@ shareable = True
 
 def open(target: Target, threads: int) -> requests.Session:
     session = requests.Session()
-    session.mount("http://", HTTPAdapter(pool_maxsize=threads))
+    session.mount(f"{target.scheme}://", HTTPAdapter(pool_maxsize=threads))
+    if target.ca_file:
+        session.verify = target.ca_file
+    if target.proxy:
+        session.proxies[target.scheme] = target.proxy
     return session
 
 

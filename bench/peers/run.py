@@ -1,7 +1,7 @@
 """Compares clients: ``python bench/peers/run.py --quick``; all options with ``--help``.
 
 Every measurement is a process of its own (``measure.py``); the peers take turns in a new order each round, and what is
-reported is the median over the rounds. The server is nginx with one worker.
+reported is the median over the rounds. The server is nginx with one worker. What is compared: ``scenarios.py``.
 """
 
 from __future__ import annotations
@@ -14,53 +14,28 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from machine import ROOT, describe
+from machine import describe
+from scenarios import PEERS, SCENARIOS, Scenario
+from stage import ServerMissing, Stage
+from tables import table
 
-sys.path.append(str(ROOT / "tests"))
-
-from servers.nginx import BIG_SIZE, JSON_BODY, NginxMissing, NginxServer
-
-MEASURE = Path(__file__).with_name("measure.py")
-PEERS = (
-    "wirepool_urlopen",
-    "wirepool_request",
-    "urllib3_urlopen",
-    "urllib3_request",
-    "requests_session",
-    "httpx_client",
-    "http_client",
-    "pycurl_easy",
-    "raw_socket",
-)
+FOLDER = Path(__file__).resolve().parent
 # Like is compared with like: who is given a path knows its origin already, who is given a URL has to find it.
 BASES = {"path": "wirepool_urlopen", "url": "wirepool_request"}
-METRICS = ("rate", "user_us", "sys_us", "p50_us", "p99_us", "rss")
+METRICS = ("rate", "user_us", "sys_us", "p50_us", "p99_us", "rss", "wall_us")
+METRICS += tuple(f"{kind}_{name}" for kind in ("import", "both") for name in ("user_us", "sys_us", "wall_us"))
 
 ROUNDS, QUICK_ROUNDS = 5, 1
 SECONDS, QUICK_SECONDS = 3.0, 0.3
+# What a process does but once is soon done, and varies more.
+FIRST_TURNS = 5
 TIMEOUT = 120.0
 
-
-@dataclass(frozen=True)
-class Scenario:
-    """What is fetched, and how."""
-
-    about: str
-    path: str
-    length: int
-    threads: int = 1
-    latency: bool = False
-
-
-SCENARIOS = {
-    "small": Scenario("142-byte JSON, 12 header fields, 1 thread, 1 connection", "/json", len(JSON_BODY), latency=True),
-    "threads16": Scenario("the same, 16 threads with 16 connections", "/json", len(JSON_BODY), threads=16),
-    "big": Scenario("10 MB body, 1 thread, 1 connection", "/10mb", BIG_SIZE),
-}
+# They tell some clients, not all, whom to trust or to write down their secrets.
+_VARIABLES = ("requests_ca_bundle", "curl_ca_bundle", "ssl_cert_file", "ssl_cert_dir", "sslkeylogfile")
 
 
 class Failed(Exception):
@@ -72,11 +47,12 @@ def main(argv: list[str] | None = None) -> int:
     args = _arguments(argv)
     document = describe() | {"quick": args.quick, "rounds": args.rounds, "seconds": args.seconds, "scenarios": {}}
     try:
-        with NginxServer() as server:
+        with Stage() as stage:
             for name in args.scenario:
-                document["scenarios"][name] = run_scenario(server, SCENARIOS[name], args)
-                print("\n".join(table(name, document["scenarios"][name])), flush=True)
-    except (NginxMissing, Failed) as error:
+                result = _run_if_possible(stage, name, args)
+                if result is not None:
+                    document["scenarios"][name] = result
+    except (ServerMissing, Failed) as error:
         print(f"benchmark: {error}", file=sys.stderr)
         return 1
     if args.output:
@@ -100,22 +76,45 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     return args
 
 
-def run_scenario(server: NginxServer, scenario: Scenario, args: argparse.Namespace) -> dict[str, Any]:
-    """All peers, all rounds: ``about``, ``peers`` with their medians and single rounds, ``skipped`` with reasons."""
-    rounds: dict[str, list[dict[str, Any]]] = {peer: [] for peer in args.only}
+def _run_if_possible(stage: Stage, name: str, args: argparse.Namespace) -> dict[str, Any] | None:
+    """Runs a scenario and prints its table; None, and says why, if there is no peer or no proxy for it."""
+    peers = [peer for peer in SCENARIOS[name].peers if peer in args.only]
+    if not peers:
+        print(f"\n{name}: left out, none of the chosen clients takes part", flush=True)
+        return None
+    try:
+        stage.target(SCENARIOS[name])
+    except ServerMissing as error:
+        print(f"\n{name}: left out, {error}", flush=True)
+        return None
+    result = run_scenario(stage, SCENARIOS[name], peers, args)
+    print("\n".join(table(name, result)), flush=True)
+    return result
+
+
+def run_scenario(stage: Stage, scenario: Scenario, peers: list[str], args: argparse.Namespace) -> dict[str, Any]:
+    """All rounds: ``about``, ``per``, ``peers`` with their medians and single rounds, ``skipped`` with reasons."""
+    about = scenario.about.format(roots=stage.certificates.roots)
+    rounds: dict[str, list[dict[str, Any]]] = {peer: [] for peer in peers}
     skipped: dict[str, str] = {}
-    for number, peer in _turns(args.only, args.rounds):
+    if scenario.tls:
+        _show(f"{about}: do they verify?")
+        for peer in peers:
+            _require_refusal(stage, scenario, peer)
+    turns = args.rounds * (FIRST_TURNS if scenario.per == "process" else 1)
+    for number, peer in _turns(peers, turns):
         if peer in skipped:
             continue
-        _show(f"{scenario.about}: round {number} of {args.rounds}, {peer}")
-        result = _measure(server, scenario, peer, args.seconds)
+        _show(f"{about}: round {number} of {turns}, {peer}")
+        result = _measure(stage, scenario, peer, args.seconds)
         if "skipped" in result:
             skipped[peer] = result["skipped"]
         else:
             rounds[peer].append(result)
     _show("")
     return {
-        "about": scenario.about,
+        "about": about,
+        "per": scenario.per,
         "peers": {peer: _summary(results) for peer, results in rounds.items() if results},
         "skipped": skipped,
     }
@@ -127,18 +126,30 @@ def _turns(peers: list[str], rounds: int) -> Iterator[tuple[int, str]]:
             yield number, peer
 
 
-def _measure(server: NginxServer, scenario: Scenario, peer: str, seconds: float) -> dict[str, Any]:
+def _require_refusal(stage: Stage, scenario: Scenario, peer: str) -> None:
+    """Who takes any certificate is not compared with those who verify. Compiles what will be imported, too."""
+    job = {"peer": peer, "target": stage.wrong_target(scenario), "length": scenario.length, "refused": True}
+    _call(peer, "measure.py", json.dumps(job))
+
+
+def _measure(stage: Stage, scenario: Scenario, peer: str, seconds: float) -> dict[str, Any]:
+    target = stage.target(scenario)
+    if scenario.per == "process":
+        return _call(peer, "first.py", peer, scenario.length, *(part for part in target.values() if part is not None))
     job = {
         "peer": peer,
-        "host": server.host,
-        "port": server.port,
-        "path": scenario.path,
+        "target": target,
         "length": scenario.length,
         "threads": scenario.threads,
         "latency": scenario.latency,
         "seconds": seconds,
     }
-    command = [sys.executable, str(MEASURE), json.dumps(job)]
+    return _call(peer, "measure.py", json.dumps(job))
+
+
+def _call(peer: str, script: str, *arguments: object) -> dict[str, Any]:
+    """What the script prints, as an object."""
+    command = [sys.executable, str(FOLDER / script), *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=TIMEOUT)
     if done.returncode:
         raise Failed(f"{peer}: {done.stderr.strip()}")
@@ -147,8 +158,12 @@ def _measure(server: NginxServer, scenario: Scenario, peer: str, seconds: float)
 
 
 def environment() -> dict[str, str]:
-    """This process's, without proxies: some clients would look for them, and even use them."""
-    return {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    """This process's, without proxies and roots: some clients would look for them, and even use them."""
+    return {name: value for name, value in os.environ.items() if not _misleads(name.lower())}
+
+
+def _misleads(name: str) -> bool:
+    return name.endswith("_proxy") or name in _VARIABLES
 
 
 def _summary(results: list[dict[str, Any]]) -> dict[str, Any]:
@@ -160,39 +175,6 @@ def _summary(results: list[dict[str, Any]]) -> dict[str, Any]:
         "median": {name: statistics.median(r[name] for r in results) for name in METRICS if name in first},
         "rounds": [{name: r[name] for name in ("requests", *METRICS) if name in r} for r in results],
     }
-
-
-_ROW = "  {:<17}{:>9}{:>8}{:>7}{:>7}{:>7}{:>7}{:>8}{:>7}"
-
-
-def table(name: str, scenario: dict[str, Any]) -> list[str]:
-    """The scenario's medians in lines of less than 80 columns."""
-    peers = scenario["peers"]
-    lines = [
-        "",
-        f"{name}: {scenario['about']}",
-        _ROW.format("", "", "user", "sys", "p50", "p99", "RSS", "user", "req/s"),
-        _ROW.format("client", "req/s", "us", "us", "us", "us", "MB", "x *", "x *"),
-    ]
-    for peer in sorted(peers.values(), key=lambda peer: peer["median"]["user_us"]):
-        lines.append(_row(peer, peers.get(peer["base"])))
-    lines += [f"  {peer}: not measured ({reason})" for peer, reason in scenario["skipped"].items()]
-    return [*lines, "  * times wirepool's: of urlopen for clients given a path, else of request"]
-
-
-def _row(peer: dict[str, Any], base: dict[str, Any] | None) -> str:
-    median = peer["median"]
-    ratios = [_times(median, base, "user_us"), _times(median, base, "rate", digits=2)]
-    times = [_micros(median.get(name)) for name in ("user_us", "sys_us", "p50_us", "p99_us")]
-    return _ROW.format(peer["label"], f"{median['rate']:,.0f}", *times, f"{median['rss'] / 1e6:.1f}", *ratios)
-
-
-def _micros(value: float | None) -> str:
-    return "-" if value is None else f"{value:.{1 if value < 1000 else 0}f}"
-
-
-def _times(median: dict[str, float], base: dict[str, Any] | None, metric: str, digits: int = 1) -> str:
-    return f"{median[metric] / base['median'][metric]:.{digits}f}" if base and base["median"][metric] else "-"
 
 
 def _show(text: str) -> None:

@@ -1,4 +1,4 @@
-"""urllib3, the manager of many origins: ``PoolManager.request``."""
+"""urllib3, the manager of many origins: ``PoolManager.request``; with a proxy ``ProxyManager.request``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ shareable = True
 
 
 def open(target: Target, threads: int) -> urllib3.PoolManager:
-    return urllib3.PoolManager(maxsize=threads)
+    if target.proxy:
+        return urllib3.ProxyManager(target.proxy, maxsize=threads, ca_certs=target.ca_file)
+    return urllib3.PoolManager(maxsize=threads, ca_certs=target.ca_file)
 
 
 def request(client: urllib3.PoolManager, url: str) -> bytes:

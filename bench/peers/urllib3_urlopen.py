@@ -1,4 +1,4 @@
-"""urllib3, the pool of one origin: ``HTTPConnectionPool.urlopen``."""
+"""urllib3, the pool of one origin: ``HTTPConnectionPool.urlopen``, ``HTTPSConnectionPool.urlopen``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ shareable = True
 
 
 def open(target: Target, threads: int) -> urllib3.HTTPConnectionPool:
+    if target.scheme == "https":
+        return urllib3.HTTPSConnectionPool(target.host, target.port, maxsize=threads, ca_certs=target.ca_file)
     return urllib3.HTTPConnectionPool(target.host, target.port, maxsize=threads)
 
 

@@ -1,4 +1,4 @@
-"""wirepool, the manager of many origins: ``PoolManager.request``."""
+"""wirepool, the manager of many origins: ``PoolManager.request``; with a proxy ``ProxyManager.request``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ shareable = True
 
 
 def open(target: Target, threads: int) -> wirepool.PoolManager:
-    return wirepool.PoolManager(maxsize=threads)
+    if target.proxy:
+        return wirepool.ProxyManager(target.proxy, maxsize=threads, ca_certs=target.ca_file)
+    return wirepool.PoolManager(maxsize=threads, ca_certs=target.ca_file)
 
 
 def request(client: wirepool.PoolManager, url: str) -> bytes:

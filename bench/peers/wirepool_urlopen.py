@@ -1,4 +1,4 @@
-"""wirepool, the pool of one origin: ``HTTPConnectionPool.urlopen``."""
+"""wirepool, the pool of one origin: ``HTTPConnectionPool.urlopen``, ``HTTPSConnectionPool.urlopen``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ shareable = True
 
 
 def open(target: Target, threads: int) -> wirepool.HTTPConnectionPool:
+    if target.scheme == "https":
+        return wirepool.HTTPSConnectionPool(target.host, target.port, maxsize=threads, ca_certs=target.ca_file)
     return wirepool.HTTPConnectionPool(target.host, target.port, maxsize=threads)
 
 

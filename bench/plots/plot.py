@@ -1,20 +1,22 @@
 """Draws a result as SVG: ``python bench/plots/plot.py bench/results/latest.json docs/img``.
 
-Two pictures for each scenario, user CPU and requests per second, as horizontal bars. Plain SVG text: no font and no
-library is needed, and the colours follow the reader's light or dark theme.
+Two pictures for each scenario, user CPU and requests per second, as horizontal bars; one for what a process does only
+once. Plain SVG text: no font and no library is needed, and the colours follow the reader's light or dark theme.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
 
 WIDTH = 720
-LABEL_WIDTH = 140
+LABEL_WIDTH, LABEL_CHARACTERS = 140, 18
+CHARACTER = 7
 VALUE_WIDTH = 150
 BAR, GAP = 20, 8
 TOP, BOTTOM = 58, 28
@@ -41,7 +43,7 @@ STYLE = """
 
 @dataclass(frozen=True)
 class Chart:
-    """One metric and how its values are written."""
+    """One metric and how its values are written; ``scale`` is what they are divided by."""
 
     metric: str
     suffix: str
@@ -49,20 +51,29 @@ class Chart:
     unit: str
     lower_is_better: bool
     digits: int
+    scale: float = 1.0
 
     def text(self, value: float) -> str:
         """A value as it stands beside its bar."""
-        return f"{value:,.{self.digits}f} {self.unit}"
+        return f"{value / self.scale:,.{self.digits}f} {self.unit}"
 
 
-CHARTS = (
-    Chart("user_us", "cpu", "User CPU per request", "µs", True, 1),
-    Chart("rate", "rate", "Requests per second", "/s", False, 0),
-)
+# By what one figure stands for.
+CHARTS = {
+    "request": (
+        Chart("user_us", "cpu", "User CPU per request", "µs", True, 1),
+        Chart("rate", "rate", "Requests per second", "/s", False, 0),
+    ),
+    "connection": (
+        Chart("user_us", "cpu", "User CPU per connection", "ms", True, 2, 1e3),
+        Chart("rate", "rate", "Connections per second", "/s", False, 0),
+    ),
+    "process": (Chart("both_user_us", "cpu", "User CPU of the first request", "ms", True, 1, 1e3),),
+}
 
 
 def main(argv: list[str]) -> int:
-    """Writes ``<scenario>-cpu.svg`` and ``<scenario>-rate.svg`` into the folder."""
+    """Writes ``<scenario>-cpu.svg`` and, of scenarios that have one, ``<scenario>-rate.svg`` into the folder."""
     if len(argv) != 2:
         print("usage: plot.py RESULT.json FOLDER", file=sys.stderr)
         return 2
@@ -70,7 +81,8 @@ def main(argv: list[str]) -> int:
     folder = Path(argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     for name, scenario in document["scenarios"].items():
-        for chart in CHARTS:
+        # Results from before there were others have nothing but requests.
+        for chart in CHARTS[scenario.get("per", "request")]:
             path = folder / f"{name}-{chart.suffix}.svg"
             path.write_text(draw(chart, scenario, _origin(document)), encoding="utf-8")
             print(path)
@@ -87,7 +99,10 @@ def draw(chart: Chart, scenario: dict[str, Any], origin: str) -> str:
     most = max((peer["median"][chart.metric] for _, peer in peers), default=0) or 1
     height = TOP + len(peers) * (BAR + GAP) + BOTTOM
     better = "shorter is better" if chart.lower_is_better else "longer is better"
-    rows = [_row(chart, name, peer, scenario, most, TOP + i * (BAR + GAP)) for i, (name, peer) in enumerate(peers)]
+    start = SIDE + _label_width(peer["label"] for _, peer in peers)
+    rows = [
+        _row(chart, name, peer, scenario, most, start, TOP + i * (BAR + GAP)) for i, (name, peer) in enumerate(peers)
+    ]
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}"',
@@ -102,10 +117,17 @@ def draw(chart: Chart, scenario: dict[str, Any], origin: str) -> str:
     )
 
 
-def _row(chart: Chart, name: str, peer: dict[str, Any], scenario: dict[str, Any], most: float, y: int) -> str:
+def _label_width(labels: Iterable[str]) -> int:
+    """Room for the longest."""
+    return LABEL_WIDTH + CHARACTER * max(max(map(len, labels), default=0) - LABEL_CHARACTERS, 0)
+
+
+def _row(
+    chart: Chart, name: str, peer: dict[str, Any], scenario: dict[str, Any], most: float, start: int, y: int
+) -> str:
     value = peer["median"][chart.metric]
-    length = max(value / most * (WIDTH - LABEL_WIDTH - VALUE_WIDTH - 2 * SIDE), 1.0)
-    start, middle = SIDE + LABEL_WIDTH, y + BAR // 2 + 5
+    length = max(value / most * (WIDTH - start - VALUE_WIDTH - SIDE), 1.0)
+    middle = y + BAR // 2 + 5
     return "\n".join(
         [
             f'<g class="{_kind(name)}">',

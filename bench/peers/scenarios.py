@@ -1,0 +1,72 @@
+"""What is compared: requests, and the clients that make them. A client's name is that of its file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stage import BIG_SIZE, JSON_SIZE
+
+ALL = (
+    "wirepool_urlopen",
+    "wirepool_request",
+    "urllib3_urlopen",
+    "urllib3_request",
+    "requests_session",
+    "httpx_client",
+    "http_client",
+    "pycurl_easy",
+    "raw_socket",
+)
+CLIENTS = ALL[:-1]
+# Those that differ from another one only in how they connect.
+CONNECTING = ("wirepool_full", "urllib3_context", "http_client_contexts", "pycurl_full")
+PROXIED = ("wirepool_request", "urllib3_request", "requests_session", "httpx_client", "pycurl_easy")
+PEERS = ALL + CONNECTING
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What is fetched, how and by whom.
+
+    ``tls`` is 1.3 and verified, with the roots of the public web to search through if ``bundle``; the proxy, if
+    ``proxied``, is spoken to without TLS. ``per`` says what a figure stands for: a ``request``, a ``connection`` with
+    one request, or a ``process`` that connects once.
+    """
+
+    about: str
+    path: str = "/json"
+    length: int = JSON_SIZE
+    peers: tuple[str, ...] = ALL
+    threads: int = 1
+    latency: bool = False
+    tls: bool = False
+    bundle: bool = False
+    proxied: bool = False
+    per: str = "request"
+
+
+SCENARIOS = {
+    "small": Scenario("142-byte JSON, 12 header fields, 1 thread, 1 connection", latency=True),
+    "threads16": Scenario("the same, 16 threads with 16 connections", threads=16),
+    "big": Scenario("10 MB body, 1 thread, 1 connection", "/10mb", BIG_SIZE),
+    "tls-small": Scenario("142-byte JSON over TLS 1.3, 1 thread, 1 connection", latency=True, tls=True),
+    "tls-new": Scenario(
+        "a new TLS 1.3 connection for each request, trusting {roots} roots",
+        "/close",
+        peers=CLIENTS + CONNECTING,
+        tls=True,
+        bundle=True,
+        per="connection",
+    ),
+    "tls-first": Scenario(
+        "import and first request of a process, TLS 1.3, trusting {roots} roots",
+        peers=CLIENTS,
+        tls=True,
+        bundle=True,
+        per="process",
+    ),
+    "proxy-forward": Scenario("142-byte JSON, forwarded by squid", peers=PROXIED, latency=True, proxied=True),
+    "proxy-tunnel": Scenario(
+        "142-byte JSON over TLS 1.3 in a tunnel through squid", peers=PROXIED, latency=True, tls=True, proxied=True
+    ),
+}
