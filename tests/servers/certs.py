@@ -73,7 +73,9 @@ class Authority:
         self.directory = Path(tempfile.mkdtemp(prefix="ca-", dir=parent))
         self.above = above
         self._numbers = itertools.count(1)
-        self._ca = trustme.CA(organization_name="wirepool tests") if above is None else above._ca.create_child_ca()
+        self._ca: trustme.CA = (
+            trustme.CA(organization_name="wirepool tests") if above is None else above._ca.create_child_ca()
+        )
         self.ca_file = str(self._write("ca.pem", self._ca.cert_pem.bytes()))
         self.ca_data = self._ca.cert_pem.bytes().decode("ascii")
 
@@ -209,9 +211,13 @@ class Authority:
 
     def _write(self, name: str, content: bytes) -> Path:
         path = self.directory / f"{next(self._numbers)}-{name}"
-        with open(path, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        with open(path, "wb", opener=_open_private) as file:
             file.write(content)
         return path
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _days(count: int) -> datetime.datetime:
