@@ -136,7 +136,7 @@ class Response(http.client.HTTPResponse):
 
     def demand_clean_end(self) -> None:
         """A body that only the end of the stream ends is complete over TLS only with a close_notify (RFC 9112 9.8)."""
-        sock = getattr(getattr(self.fp, "raw", None), "_sock", None)
+        sock: Any = getattr(getattr(self.fp, "raw", None), "_sock", None)
         if self.length is None and not self.chunked and getattr(sock, "suppress_ragged_eofs", False):
             sock.suppress_ragged_eofs = False  # then reading raises SSLEOFError
 

@@ -84,6 +84,8 @@ log = logging.getLogger(__name__)
 _blocking_errnos = {errno.EAGAIN, errno.EWOULDBLOCK}
 _DEFAULT_QUEUE_CLASS = queue.LifoQueue
 
+_KNOWN_TARGETS = 256
+
 # RFC 9110 9.2.2: what may be sent again when nobody can tell whether it arrived.
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 
@@ -182,6 +184,8 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
             self.conn_kw.setdefault("socket_options", [])
             self.conn_kw["proxy"] = self.proxy
             self.conn_kw["proxy_config"] = self.proxy_config
+        # Through a proxy that forwards, each target is a whole URL; those asked for last are not parsed again.
+        self._known_targets: dict[str, str] = {}
         self._gate = _gear.watch_pool(type(self))
         self._start_queue(maxsize)
         _fork.note(self)
@@ -617,9 +621,16 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
 
     def _target_of(self, url: str, assert_same_host: bool, retries: Retry) -> str:
         """What goes into the request line."""
+        known = self._known_targets.get(url)
+        if known is not None and not assert_same_host:
+            return known
         target = to_str(_encode_target(url) if url.startswith("/") else parse_url(url)._replace(fragment=None).url)
         if assert_same_host and not self.is_same_host(target):
             raise HostChangedError(self, target, retries)
+        if self.proxy is not None:
+            if len(self._known_targets) >= _KNOWN_TARGETS:
+                self._known_targets.clear()
+            self._known_targets[url] = target
         return target
 
 

@@ -9,7 +9,6 @@ Threading: shared. The map of pools has the one lock of this module; ``_routes``
 
 from __future__ import annotations
 
-import functools
 import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urljoin
@@ -19,6 +18,11 @@ from wirepool._base_connection import ProxyConfig
 from wirepool._collections import HTTPHeaderDict, RecentlyUsedContainer
 from wirepool._core.headers_out import is_plain_target
 from wirepool._core.watch import Watch
+from wirepool._poolkey import _DEFAULT_BLOCKSIZE as _DEFAULT_BLOCKSIZE
+from wirepool._poolkey import SSL_KEYWORDS as SSL_KEYWORDS
+from wirepool._poolkey import PoolKey as PoolKey
+from wirepool._poolkey import _default_key_normalizer as _default_key_normalizer
+from wirepool._poolkey import key_fn_by_scheme as key_fn_by_scheme
 from wirepool._request_methods import RequestMethods
 from wirepool._retrying import rewind, without
 from wirepool.connectionpool import (
@@ -43,7 +47,7 @@ from wirepool.util.url import Url, parse_url
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Mapping
     from types import TracebackType
     from typing import Literal, Self
 
@@ -51,104 +55,10 @@ __all__ = ["PoolManager", "ProxyManager", "proxy_from_url"]
 
 log = logging.getLogger(__name__)
 
-SSL_KEYWORDS = (
-    "key_file",
-    "cert_file",
-    "cert_reqs",
-    "ca_certs",
-    "ca_cert_data",
-    "ssl_version",
-    "ssl_minimum_version",
-    "ssl_maximum_version",
-    "ca_cert_dir",
-    "ssl_context",
-    "key_password",
-    "server_hostname",
-    "assert_hostname",
-    "assert_fingerprint",
-    # Ours
-    "cert_data",
-    "key_data",
-    "ssl_resumption",
-)
-_DEFAULT_BLOCKSIZE = 16384
-
 # More spellings of origins than this are not worth remembering for each pool.
 _ROUTES_PER_POOL = 4
 # Services ask for the same few URLs again and again; who asks for each URL once pays little for remembering it.
 _KNOWN_TARGETS = 256
-
-
-class PoolKey(NamedTuple):
-    """All that two requests must agree on to use the same pool."""
-
-    key_scheme: str
-    key_host: str
-    key_port: int | None
-    key_timeout: Timeout | float | int | None
-    key_retries: Retry | bool | int | None
-    key_block: bool | None
-    key_source_address: tuple[str, int] | None
-    key_key_file: str | None
-    key_key_password: str | None
-    key_cert_file: str | None
-    key_cert_reqs: str | None
-    key_ca_certs: str | None
-    key_ca_cert_data: str | bytes | None
-    key_ssl_version: int | str | None
-    key_ssl_minimum_version: ssl.TLSVersion | None
-    key_ssl_maximum_version: ssl.TLSVersion | None
-    key_ca_cert_dir: str | None
-    key_ssl_context: ssl.SSLContext | None
-    key_maxsize: int | None
-    key_headers: frozenset[tuple[str, str]] | None
-    key__proxy: Url | None
-    key__proxy_headers: frozenset[tuple[str, str]] | None
-    key__proxy_config: ProxyConfig | None
-    key_socket_options: tuple[tuple[int, int, int | bytes], ...] | None
-    key__socks_options: frozenset[tuple[str, str]] | None
-    key_assert_hostname: bool | str | None
-    key_assert_fingerprint: str | None
-    key_server_hostname: str | None
-    key_blocksize: int | None
-    # Ours
-    key_cert_data: str | bytes | None
-    key_key_data: str | bytes | None
-    key_ssl_resumption: bool | None
-    key_resolver: Callable[[str, int], Iterable[str]] | None
-    key_resolve: frozenset[tuple[str, tuple[str, ...]]] | None
-
-
-def _default_key_normalizer(key_class: type[PoolKey], request_context: dict[str, Any]) -> PoolKey:
-    """The key for a request context: host and scheme in lower case, unhashable values in a hashable form.
-
-    :raises TypeError: the context has a key that ``key_class`` does not know.
-    """
-    context = request_context.copy()
-    context["scheme"] = context["scheme"].lower()
-    if context["scheme"] in ("http", "https"):
-        context["host"] = context["host"].lower()  # any other, e.g. the path of a unix socket, may differ by case
-    for name in ("headers", "_proxy_headers", "_socks_options"):
-        if context.get(name) is not None:
-            context[name] = frozenset(context[name].items())
-    if context.get("socket_options") is not None:
-        context["socket_options"] = tuple(context["socket_options"])
-    if context.get("resolve") is not None:
-        context["resolve"] = frozenset((name, tuple(found)) for name, found in context["resolve"].items())
-    fields = {f"key_{name}": value for name, value in context.items()}
-    for name in key_class._fields:
-        fields.setdefault(name, None)
-    if fields["key_blocksize"] is None:
-        fields["key_blocksize"] = _DEFAULT_BLOCKSIZE
-    return key_class(**fields)
-
-
-#: How a request context becomes a key, by scheme. A manager has a copy of its own.
-key_fn_by_scheme = {
-    "http": functools.partial(_default_key_normalizer, PoolKey),
-    "https": functools.partial(_default_key_normalizer, PoolKey),
-    "http+unix": functools.partial(_default_key_normalizer, PoolKey),
-}
 
 #: The pool classes by scheme, shared by all managers that have none of their own.
 pool_classes_by_scheme: dict[str, Any] = {
@@ -156,6 +66,15 @@ pool_classes_by_scheme: dict[str, Any] = {
     "https": HTTPSConnectionPool,
     "http+unix": UnixHTTPConnectionPool,
 }
+
+
+class _Route(NamedTuple):
+    """Where requests to an origin go."""
+
+    pool: Any
+    key: PoolKey
+    host: str | None  # the origin's Host, if it is a proxy that forwards them
+
 
 # What the short way of urlopen() leaves out.
 _SEAMS = (
@@ -165,6 +84,7 @@ _SEAMS = (
     "_merge_pool_kwargs",
     "_new_pool",
     "_proxy_requires_url_absolute_form",
+    "_set_proxy_headers",
 )
 
 
@@ -199,10 +119,10 @@ class PoolManager(RequestMethods):
         self.pools: RecentlyUsedContainer[PoolKey, Any] = RecentlyUsedContainer(num_pools, self._forget_pool)
         self.pool_classes_by_scheme = pool_classes_by_scheme
         self.key_fn_by_scheme = key_fn_by_scheme.copy()
-        # Origin as it was spelled -> (pool, key); valid for the container and the keywords below.
-        self._routes: dict[str, tuple[Any, PoolKey]] = {}
+        # Origin as it was spelled -> route; valid for the container and the keywords below.
+        self._routes: dict[str, _Route] = {}
         # URL -> (route, target), for the same time.
-        self._targets: dict[str, tuple[tuple[Any, PoolKey], str]] = {}
+        self._targets: dict[str, tuple[_Route, str]] = {}
         self._routes_of: tuple[Any, dict[str, Any]] = (None, {})
         self._newest: Any = None
         self._watch = _watch_for(type(self))
@@ -355,7 +275,10 @@ class PoolManager(RequestMethods):
             from wirepool.contrib.socks import SOCKSProxyManager
 
             return SOCKSProxyManager(proxy, num_pools=num_pools, headers=self.headers, **self.connection_pool_kw)
-        return ProxyManager(proxy, num_pools=num_pools, headers=self.headers, **self.connection_pool_kw)
+        manager = ProxyManager(proxy, num_pools=num_pools, headers=self.headers, **self.connection_pool_kw)
+        manager.pool_classes_by_scheme = self.pool_classes_by_scheme
+        manager.key_fn_by_scheme = self.key_fn_by_scheme
+        return manager
 
     def _outgoing(self, url: str, headers: Mapping[str, str]) -> Mapping[str, str]:
         """The header fields for a request, with what the way to its origin adds."""
@@ -368,7 +291,7 @@ class PoolManager(RequestMethods):
         pools, keywords = self._routes_of
         return pools is self.pools and bool(keywords == self.connection_pool_kw)
 
-    def _lookup(self, url: str) -> tuple[tuple[Any, PoolKey], str] | None:
+    def _lookup(self, url: str) -> tuple[_Route, str] | None:
         """Route and target of a URL whose origin was seen before and whose path needs no second look."""
         slash = url.find("/", 8)
         route = self._routes.get(url[:slash])
@@ -376,17 +299,16 @@ class PoolManager(RequestMethods):
             return None
         if len(self._targets) >= _KNOWN_TARGETS:
             self._targets.clear()
-        self._targets[url] = known = (route, target)
+        self._targets[url] = known = (route, target if route.host is None else url)
         return known
 
     def _forget_routes(self) -> None:
         self._routes.clear()
         self._targets.clear()
 
-    def _touch(self, route: tuple[Any, PoolKey]) -> bool:
+    def _touch(self, route: _Route) -> bool:
         """Mark a pool as the one used last; false if it is not in the container any more."""
-        pool, key = route
-        if self.pools.get(key) is not pool:
+        if self.pools.get(route.key) is not route.pool:
             return False
         self._newest = route
         return True
@@ -394,23 +316,26 @@ class PoolManager(RequestMethods):
     def _learn_route(self, url: str, parsed: Url, pool: Any) -> None:
         """Remember which pool an origin belongs to, if requests for it may take the short way."""
         origin = url[: max(url.find("/", 8), 0)]
+        if self.trust_env:  # which may change its mind
+            return
         if not origin or parsed.auth is not None or not self._watch(self) or type(pool) not in _PLAIN_POOLS:
             return
-        if pool.proxy is not None or not all(_is_plain_value(v) for v in self.connection_pool_kw.values()):
-            return
         scheme = origin[: origin.find("://")]
-        if scheme not in ("http", "https"):
+        if scheme not in ("http", "https") or not all(_is_plain_value(v) for v in self.connection_pool_kw.values()):
             return
         if not self._routes_hold():
             self._forget_routes()
-            self._routes_of = (self.pools, self.connection_pool_kw.copy())
+            self._routes_of = (self.pools, _copy(self.connection_pool_kw))
         if len(self._routes) >= _ROUTES_PER_POOL * max(self.pools._maxsize, 1):
             self._forget_routes()
-        port = parsed.port or port_by_scheme[scheme]
-        origin_keys = {"scheme": scheme, "host": parsed.host, "port": port}
-        key = self.key_fn_by_scheme[scheme]({**self.connection_pool_kw, **origin_keys})
+        host = parsed.netloc if self._proxy_requires_url_absolute_form(parsed) else None
+        to: Any = parsed if host is None else self.proxy
+        port = to.port or port_by_scheme[to.scheme]
+        key = self.key_fn_by_scheme[to.scheme](
+            {**self.connection_pool_kw, "scheme": to.scheme, "host": to.host, "port": port}
+        )
         if self.pools.get(key) is pool:
-            self._routes[origin] = (pool, key)
+            self._routes[origin] = _Route(pool, key, host)
 
     # ------------------------------------------------------------ requests
 
@@ -431,8 +356,10 @@ class PoolManager(RequestMethods):
                 and self._routes_of[1] == self.connection_pool_kw
                 and (known[0] is self._newest or self._touch(known[0]))
             ):
-                (pool, _), target = known
+                (pool, _, host), target = known
                 headers = fields = kw.pop("headers") if "headers" in kw else self.headers
+                if host is not None:
+                    fields = {"Accept": "*/*", "Host": host, **(headers or {})}
             else:
                 manager, pool, target = self._way_to(url)
                 headers = kw.pop("headers") if "headers" in kw else self.headers
@@ -472,9 +399,10 @@ class PoolManager(RequestMethods):
         if self.trust_env and parsed.host:
             manager = self._manager_for(parsed.scheme or "http", parsed.host, parsed.port)
         pool = manager.connection_from_host(parsed.host, port=parsed.port, scheme=parsed.scheme)
+        if manager is self:
+            self._learn_route(url, parsed, pool)
         if manager._proxy_requires_url_absolute_form(parsed):
             return manager, pool, parsed._replace(fragment=None).url
-        self._learn_route(url, parsed, pool)
         return manager, pool, parsed.request_uri
 
     def _following(
@@ -646,7 +574,14 @@ def _is_plain_value(value: object) -> bool:
     """Whether a keyword's value cannot change its meaning in place: then an equal one means the same pool."""
     if value is None or isinstance(value, (str, bytes, int, float, tuple, Retry, Timeout)):
         return True
+    if type(value) in (dict, list):  # of which the routes have a copy
+        return True
     return type(value).__eq__ is object.__eq__  # equal only to itself, and so is the pool's key
+
+
+def _copy(keywords: dict[str, Any]) -> dict[str, Any]:
+    """Keywords that stay as they are when somebody changes what they refer to."""
+    return {name: value.copy() if type(value) in (dict, list) else value for name, value in keywords.items()}
 
 
 _watches: dict[type, Watch] = {}
@@ -656,8 +591,10 @@ def _watch_for(cls: type) -> Watch:
     """Tells whether the steps that the short way leaves out are ours, in a class and in an object of it."""
     watch = _watches.get(cls)
     if watch is None:
-        watch = _watches[cls] = _gear.watch_methods(cls, PoolManager, _SEAMS)
+        base = ProxyManager if issubclass(cls, ProxyManager) else PoolManager
+        watch = _watches[cls] = _gear.watch_methods(cls, base, _SEAMS)
     return watch
 
 
 _gear.note_originals(PoolManager, _SEAMS)
+_gear.note_originals(ProxyManager, _SEAMS)

@@ -1,0 +1,118 @@
+"""What makes requests interchangeable: the key under which a manager keeps a pool.
+
+Two requests share a pool if their keys are equal: same origin, same options. An option that is not part of the key
+cannot be given at all, so that no connection is ever used under other rules than it was made by.
+
+Threading: frozen.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Iterable
+
+    from wirepool._base_connection import ProxyConfig
+    from wirepool.util.retry import Retry
+    from wirepool.util.timeout import Timeout
+    from wirepool.util.url import Url
+
+__all__ = ["SSL_KEYWORDS", "PoolKey", "key_fn_by_scheme"]
+
+#: What means nothing to pools of plain HTTP.
+SSL_KEYWORDS = (
+    "key_file",
+    "cert_file",
+    "cert_reqs",
+    "ca_certs",
+    "ca_cert_data",
+    "ssl_version",
+    "ssl_minimum_version",
+    "ssl_maximum_version",
+    "ca_cert_dir",
+    "ssl_context",
+    "key_password",
+    "server_hostname",
+    "assert_hostname",
+    "assert_fingerprint",
+    # Ours
+    "cert_data",
+    "key_data",
+    "ssl_resumption",
+)
+_DEFAULT_BLOCKSIZE = 16384
+
+
+class PoolKey(NamedTuple):
+    """All that two requests must agree on to use the same pool."""
+
+    key_scheme: str
+    key_host: str
+    key_port: int | None
+    key_timeout: Timeout | float | int | None
+    key_retries: Retry | bool | int | None
+    key_block: bool | None
+    key_source_address: tuple[str, int] | None
+    key_key_file: str | None
+    key_key_password: str | None
+    key_cert_file: str | None
+    key_cert_reqs: str | None
+    key_ca_certs: str | None
+    key_ca_cert_data: str | bytes | None
+    key_ssl_version: int | str | None
+    key_ssl_minimum_version: ssl.TLSVersion | None
+    key_ssl_maximum_version: ssl.TLSVersion | None
+    key_ca_cert_dir: str | None
+    key_ssl_context: ssl.SSLContext | None
+    key_maxsize: int | None
+    key_headers: frozenset[tuple[str, str]] | None
+    key__proxy: Url | None
+    key__proxy_headers: frozenset[tuple[str, str]] | None
+    key__proxy_config: ProxyConfig | None
+    key_socket_options: tuple[tuple[int, int, int | bytes], ...] | None
+    key__socks_options: frozenset[tuple[str, str]] | None
+    key_assert_hostname: bool | str | None
+    key_assert_fingerprint: str | None
+    key_server_hostname: str | None
+    key_blocksize: int | None
+    # Ours
+    key_cert_data: str | bytes | None
+    key_key_data: str | bytes | None
+    key_ssl_resumption: bool | None
+    key_resolver: Callable[[str, int], Iterable[str]] | None
+    key_resolve: frozenset[tuple[str, tuple[str, ...]]] | None
+
+
+def _default_key_normalizer(key_class: type[PoolKey], request_context: dict[str, Any]) -> PoolKey:
+    """The key for a request context: host and scheme in lower case, unhashable values in a hashable form.
+
+    :raises TypeError: the context has a key that ``key_class`` does not know.
+    """
+    context = request_context.copy()
+    context["scheme"] = context["scheme"].lower()
+    if context["scheme"] in ("http", "https"):
+        context["host"] = context["host"].lower()  # any other, e.g. the path of a unix socket, may differ by case
+    for name in ("headers", "_proxy_headers", "_socks_options"):
+        if context.get(name) is not None:
+            context[name] = frozenset(context[name].items())
+    if context.get("socket_options") is not None:
+        context["socket_options"] = tuple(context["socket_options"])
+    if context.get("resolve") is not None:
+        context["resolve"] = frozenset((name, tuple(found)) for name, found in context["resolve"].items())
+    fields = {f"key_{name}": value for name, value in context.items()}
+    for name in key_class._fields:
+        fields.setdefault(name, None)
+    if fields["key_blocksize"] is None:
+        fields["key_blocksize"] = _DEFAULT_BLOCKSIZE
+    return key_class(**fields)
+
+
+#: How a request context becomes a key, by scheme. A manager has a copy of its own.
+key_fn_by_scheme = {
+    "http": functools.partial(_default_key_normalizer, PoolKey),
+    "https": functools.partial(_default_key_normalizer, PoolKey),
+    "http+unix": functools.partial(_default_key_normalizer, PoolKey),
+}
