@@ -30,12 +30,14 @@ from wirepool.util import ssl_
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Options", "equip", "policy", "recall", "remember", "shared_context"]
+__all__ = ["Handshake", "Options", "begin", "equip", "finish", "policy", "recall", "remember", "shared_context"]
 
 # Contexts take 200 KiB each with the usual bundle. A program with more sets of options than this is in a loop.
 _MAX_CONTEXTS = 32
 # A pool has one origin; more than its proxy's and its own session come from options that were changed on the way.
 _MAX_SESSIONS = 8
+
+_PASSWORD_MISSING = "Client private key is encrypted, password is required"
 
 
 class Options(NamedTuple):
@@ -56,13 +58,33 @@ class Options(NamedTuple):
     key_data: str | bytes | None
 
 
+class Handshake(NamedTuple):
+    """What a session is worth: it is resumed where all of this is the same again."""
+
+    context: Any
+    server_hostname: str | None
+    identity: tuple[Any, ...]
+    policy: tuple[Any, ...]
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """A session keeps its context alive, so the id is not given to another as long as the session is kept."""
+        return id(self.context), self.server_hostname, self.identity
+
+
 class _Kept(NamedTuple):
     context: Any
     policy: tuple[Any, ...]
+    roots: frozenset[int]
+    """Hashes of the certificates in it, if more may come from a directory."""
 
 
 # What was there before anything could replace it (truststore does): only of this class we know what a session implies.
 _SSLContext = ssl.SSLContext if ssl.SSLContext.__module__ == "ssl" else None
+
+# What SSLContext.cert_store_stats() counts.
+_STORE = ("x509", "crl", "x509_ca")
+_STATISTICS = len(_STORE)
 
 _lock = threading.Lock()
 _contexts: dict[Any, _Kept] = {}
@@ -82,12 +104,11 @@ def shared_context(options: Options, make: Callable[..., Any]) -> Any:
         return _new_context(options, make)
     if kept is None or policy(kept.context) != kept.policy:
         context = _new_context(options, make)
-        kept = _keep(key, context)
+        kept = _keep(key, _Kept(context, policy(context), _roots(context) if _finds_roots(options) else frozenset()))
     return kept.context
 
 
-def _keep(key: Any, context: Any) -> _Kept:
-    kept = _Kept(context, policy(context))
+def _keep(key: Any, kept: _Kept) -> _Kept:
     with _lock:
         while len(_contexts) >= _MAX_CONTEXTS:
             _contexts.pop(next(iter(_contexts)))
@@ -95,12 +116,23 @@ def _keep(key: Any, context: Any) -> _Kept:
     return kept
 
 
+def _finds_roots(options: Options) -> bool:
+    """Whether roots may be in a directory, from which OpenSSL takes one when a handshake first needs it."""
+    return bool(options.ca_cert_dir) or not _has_roots(options)
+
+
+def _roots(context: Any) -> frozenset[int]:
+    if type(context) is not _SSLContext:
+        return frozenset()
+    return frozenset(map(hash, context.get_ca_certs(binary_form=True)))
+
+
 def _surroundings(options: Options) -> tuple[Any, ...]:
     """What a context depends on beside its options: the state of files and of the environment."""
     environ = os.environ
     return (
         *(ssl_._file_version(p) for p in (options.ca_certs, options.ca_cert_dir, options.cert_file, options.key_file)),
-        environ.get("SSLKEYLOGFILE"),
+        os.path.expandvars(environ.get("SSLKEYLOGFILE", "")),
         None if _has_roots(options) else _default_roots_version(),
     )
 
@@ -154,19 +186,27 @@ def _client_certificate(context: Any, options: Options) -> None:
     :raises SSLError: it is encrypted and there is no password, or only the key was given.
     """
     if options.cert_data is None and options.key_data is None:
-        ssl_._load_client_certificate(context, options.cert_file, options.key_file, options.key_password)
+        _client_certificate_from_files(context, options)
         return
     if options.cert_file or options.key_file:
         raise SSLError("Give the client certificate either as files (cert_file, key_file) or as data, not as both")
     if options.cert_data is None:
         raise SSLError("key_data needs cert_data, the certificate that belongs to the key")
     if options.key_password is None and _is_encrypted(options.key_data or options.cert_data):
-        raise SSLError("Client private key is encrypted, password is required")
+        raise SSLError(_PASSWORD_MISSING)
     from wirepool._private_file import private_file
 
     pem = _as_bytes(options.cert_data) + b"\n" + _as_bytes(options.key_data or b"")
     with private_file(pem) as path:
         context.load_cert_chain(path, None, options.key_password)
+
+
+def _client_certificate_from_files(context: Any, options: Options) -> None:
+    cert_file, key_file = options.cert_file, options.key_file
+    # The key may be in the same file. OpenSSL would ask for the password on the terminal.
+    if options.key_password is None and cert_file and not key_file and ssl_._is_key_file_encrypted(cert_file):
+        raise SSLError(_PASSWORD_MISSING)
+    ssl_._load_client_certificate(context, cert_file, key_file, options.key_password)
 
 
 def _is_encrypted(pem: str | bytes) -> bool:
@@ -192,27 +232,72 @@ def policy(context: Any) -> tuple[Any, ...]:
         context.minimum_version,
         context.maximum_version,
         context.options,
-        *context.cert_store_stats().values(),
+        *(context.cert_store_stats()[kind] for kind in _STORE),
     )
 
 
-def recall(sessions: dict[Any, Any] | None, context: Any, server_hostname: str | None) -> Any:
-    """A session to resume with a context and a name, or None."""
-    if not sessions or type(context) is not _SSLContext:
+def begin(context: Any, options: Options, server_hostname: str | None) -> Handshake:
+    """What the handshake that comes next will be made under."""
+    return Handshake(context, server_hostname, _identity(options), policy(context))
+
+
+def _identity(options: Options) -> tuple[Any, ...]:
+    """Who we say we are; a session goes on with what was said when it began."""
+    if not (options.cert_file or options.key_file or options.cert_data):
+        return ()
+    files = (ssl_._file_version(path) for path in (options.cert_file, options.key_file))
+    return (*files, *(data and _as_bytes(data) for data in (options.cert_data, options.key_data)))
+
+
+def finish(made: Handshake, sock: Any) -> Handshake | None:
+    """What the handshake was made under; None if somebody changed the context meanwhile.
+
+    Roots that OpenSSL took from a directory to verify the peer are no change, and kept contexts go on with them.
+    """
+    now = policy(made.context)
+    if now == made.policy:
+        return made
+    kept = next(((key, kept) for key, kept in list(_contexts.items()) if kept.context is made.context), None)
+    if kept is None or kept[1].policy != made.policy or now[:-_STATISTICS] != made.policy[:-_STATISTICS]:
         return None
-    found = sessions.get((id(context), server_hostname))
-    if found is None or found[1] != policy(context):
+    roots = _roots(made.context)
+    found = roots - kept[1].roots
+    if not found or len(found) != _growth(made.policy, now) or not found <= _verified_chain(sock):
+        return None
+    _keep(kept[0], _Kept(made.context, now, roots))
+    return made._replace(policy=now)
+
+
+def _growth(before: tuple[Any, ...], now: tuple[Any, ...]) -> int:
+    """How many certificates of authorities were added; -1 if anything else was."""
+    added = {name: b - a for name, a, b in zip(_STORE, before[-_STATISTICS:], now[-_STATISTICS:], strict=True)}
+    return added["x509_ca"] if added["x509"] == added["x509_ca"] and added["crl"] == 0 else -1
+
+
+def _verified_chain(sock: Any) -> set[int]:
+    if type(sock) is not ssl.SSLSocket:
+        return set()
+    certificates = sock._sslobj.get_verified_chain() or ()  # type: ignore[attr-defined]
+    return {hash(ssl.PEM_cert_to_DER_cert(certificate.public_bytes())) for certificate in certificates}
+
+
+def recall(sessions: dict[Any, Any] | None, wanted: Handshake) -> Any:
+    """A session to resume, or None."""
+    if not sessions or type(wanted.context) is not _SSLContext:
+        return None
+    found = sessions.get(wanted.key)
+    if found is None or found[1] != wanted.policy:
         return None
     return found[0]
 
 
-def remember(sessions: dict[Any, Any] | None, sock: ssl.SSLSocket, server_hostname: str | None) -> None:
+def remember(sessions: dict[Any, Any] | None, sock: ssl.SSLSocket, made: Handshake) -> None:
     """Keep the session of a connection whose handshake succeeded, if it can be resumed.
 
-    With TLS 1.3 the server sends what it takes after the handshake, so this is for after the first response.
+    With TLS 1.3 the server sends what it takes after the handshake, so this is for after the first response. By then
+    the context may have become stricter, hence ``made``.
     """
-    context = sock.context
-    if sessions is None or type(context) is not _SSLContext:
+    if sessions is None or sock.context is not made.context or type(made.context) is not _SSLContext:
         return
     try:
         session = sock.session
@@ -222,5 +307,4 @@ def remember(sessions: dict[Any, Any] | None, sock: ssl.SSLSocket, server_hostna
         return
     while len(sessions) >= _MAX_SESSIONS:
         sessions.pop(next(iter(sessions)), None)
-    # The session keeps its context alive, so its id is not given to another while this entry lasts.
-    sessions[(id(context), server_hostname)] = (session, policy(context))
+    sessions[made.key] = (session, made.policy)

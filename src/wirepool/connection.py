@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from wirepool._base_connection import _TYPE_BODY, _TYPE_SOCKET_OPTIONS
+    from wirepool._tls import Handshake
     from wirepool.response import HTTPResponse
     from wirepool.util.timeout import _TYPE_TIMEOUT
     from wirepool.util.url import Url
@@ -136,9 +137,9 @@ class HTTPConnection(_HTTPConnection):
     _exchange_sock: socket.socket | None = None
     # Whether the standard library's state machine was used since the last close(), and has to be asked.
     _stdlib_used: bool = False
-    # Of TLS: nobody at the other end is verified; the session of this connection is to be remembered under this name.
+    # Of TLS: nobody at the other end is verified; what the session of this connection is to be remembered under.
     _unverified: bool = False
-    _session_name: str | None = None
+    _session_name: Handshake | None = None
     # A socket that was shut down while another thread was inside; to be closed when that one is out.
     _doomed: socket.socket | None = None
 
@@ -812,7 +813,7 @@ class HTTPSConnection(HTTPConnection):
         self.sock = secured.socket
         self.is_verified = secured.is_verified
         if sessions is not None and not getattr(self.sock, "session_reused", False):
-            self._session_name = name
+            self._session_name = secured.handshake
 
     def _connect_tls_proxy(self, hostname: str, sock: Any) -> Any:
         """TLS to the proxy, by the proxy's rules: of the origin's only the CA certificates are used, and those only
@@ -842,11 +843,11 @@ class HTTPSConnection(HTTPConnection):
 
     def _remember_session(self) -> None:
         """Keep this connection's TLS session for those that come after it."""
-        name, self._session_name = self._session_name, None
-        if name is not None and is_genuine_tls_socket(self.sock):
+        handshake, self._session_name = self._session_name, None
+        if handshake is not None and is_genuine_tls_socket(self.sock):
             from wirepool import _tls
 
-            _tls.remember(self._sessions, self.sock, name)  # type: ignore[arg-type]
+            _tls.remember(self._sessions, self.sock, handshake)  # type: ignore[arg-type]
 
     def close(self) -> None:
         """Close the socket, if there is one, and forget what was known about it. A later request connects anew."""
@@ -863,6 +864,8 @@ class _WrappedAndVerifiedSocket(NamedTuple):
 
     socket: Any
     is_verified: bool
+    handshake: Handshake | None = None
+    """What the session may be resumed under; None if it may not."""
 
 
 def _ssl_wrap_socket_and_match_hostname(
@@ -920,7 +923,8 @@ def _ssl_wrap_socket_and_match_hostname(
         context = _tls.shared_context(options, create_urllib3_context)
     else:
         _tls.equip(context, options)
-    session = _tls.recall(sessions, context, server_hostname)
+    handshake = _tls.begin(context, options, server_hostname)
+    session = _tls.recall(sessions, handshake)
     secured = ssl_wrap_socket(
         sock=sock,
         server_hostname=server_hostname,
@@ -934,7 +938,9 @@ def _ssl_wrap_socket_and_match_hostname(
         secured.close()
         raise
     return _WrappedAndVerifiedSocket(
-        socket=secured, is_verified=context.verify_mode == ssl.CERT_REQUIRED or bool(assert_fingerprint)
+        socket=secured,
+        is_verified=context.verify_mode == ssl.CERT_REQUIRED or bool(assert_fingerprint),
+        handshake=_tls.finish(handshake, secured),
     )
 
 
