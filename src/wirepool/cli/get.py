@@ -40,6 +40,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--retries", type=_count, default=_DEFAULT_RETRIES, metavar="N", help="tries after a failed one (default 3)")
     add("-L", "--location", dest="redirect", action="store_true", default=True, help="follow redirects (the default)")
     add("--no-redirect", dest="redirect", action="store_false", help="show a redirect instead of following it")
+    add("--cacert", metavar="FILE", help="CA certificates to trust (PEM) instead of the system's")
+    add("--cert", metavar="FILE", help="client certificate (PEM, with its chain)")
+    add("--key", metavar="FILE", help="its private key, if that is not in the same file")
+    add("-k", "--insecure", action="store_true", help="do not verify certificates: whoever answers may be anybody")
+    add(
+        "--proxy",
+        metavar="URL",
+        help="http://, https:// or socks5h://[USER:PASSWORD@]HOST:PORT; '' for none at all "
+        "(without this option: what HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY say)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -68,7 +78,7 @@ class Getter:
             self._headers["Content-Type"] = _FORM
         self._method = args.request or ("GET" if self._body is None else "POST")
         _refuse(f"-X {self._method!r}", check_method, self._method)
-        self._manager = wirepool.PoolManager(num_pools=max(10, 2 * len(args.urls)))
+        self._manager = _manager(args)
 
     def close(self) -> None:
         """Closes all connections."""
@@ -162,6 +172,40 @@ class Getter:
     def _report(self, url: str, seconds: float, opened: int, received: int) -> None:
         connection = {0: "connection reused", 1: "new connection"}.get(opened, f"{opened} new connections")
         print(f"{self._method} {url}: {seconds * 1000:.1f} ms, {connection}, {received} bytes", file=sys.stderr)
+
+
+def _manager(args: argparse.Namespace) -> Any:
+    options: dict[str, Any] = {"ca_certs": args.cacert, "cert_file": args.cert, "key_file": args.key}
+    options = {name: value for name, value in options.items() if value is not None}
+    for name, path in options.items():
+        if not os.path.isfile(path):
+            raise BadInput(f"--{_OPTIONS[name]} {path}: no such file")
+    if args.insecure:
+        options["cert_reqs"] = "CERT_NONE"
+        wirepool.disable_warnings(wirepool.exceptions.InsecureRequestWarning)
+    num_pools = max(10, 2 * len(args.urls))
+    if not args.proxy:
+        return wirepool.PoolManager(num_pools, trust_env=args.proxy is None, **options)
+    try:
+        if args.proxy.lower().startswith("socks"):
+            return _socks_manager(args.proxy, num_pools, options)
+        return wirepool.ProxyManager(args.proxy, num_pools, **options)
+    except wirepool.exceptions.HTTPError as error:
+        raise BadInput(f"--proxy {args.proxy}: {_explain(error)}") from error
+
+
+def _socks_manager(proxy: str, num_pools: int, options: dict[str, Any]) -> Any:
+    try:
+        from wirepool.contrib.socks import SOCKSProxyManager
+    except ImportError as error:
+        raise BadInput(f"--proxy {proxy}: {error}") from error
+    try:
+        return SOCKSProxyManager(proxy, num_pools=num_pools, **options)
+    except ValueError as error:
+        raise BadInput(f"--proxy {proxy}: {error}") from error
+
+
+_OPTIONS = {"ca_certs": "cacert", "cert_file": "cert", "key_file": "key"}
 
 
 def _pieces(response: Any) -> Iterator[bytes]:

@@ -18,7 +18,10 @@ from urllib.parse import quote
 
 import pytest
 
+from servers.certs import Authority
 from servers.echo import EchoServer, pattern
+from servers.nginx import TLSListeners
+from servers.proxy import ProxyServer
 from wirepool.cli import _clients, _loopback, _output, demo, main
 
 
@@ -432,3 +435,61 @@ def test_the_demos_server_ends_when_it_is_left() -> None:
         socket.create_connection(("127.0.0.1", port), timeout=5).close()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), timeout=5)
+
+
+# --- get: TLS and proxies ---------------------------------------------------------------------------------------------
+
+
+def test_a_tls_server_is_verified(run: Run, nginx_tls: TLSListeners, certs: Authority) -> None:
+    url = f"{nginx_tls.both.url}/json"
+    refused = run("get", "--retries", "0", url)
+    assert refused.code == 7
+    assert "certificate verify failed" in refused.err
+    assert run("get", "--cacert", certs.ca_file, url).code == 0
+
+
+def test_verification_can_be_turned_off(run: Run, nginx_tls: TLSListeners) -> None:
+    assert run("get", "-k", f"{nginx_tls.both.url}/json").code == 0
+
+
+def test_a_client_certificate_is_shown(run: Run, nginx_tls: TLSListeners, certs: Authority) -> None:
+    client = certs.client()
+    result = run(
+        "get", "--cacert", certs.ca_file, "--cert", client.cert_file, "--key", client.key_file,
+        f"{nginx_tls.client.url}/tls",
+    )  # fmt: skip
+    assert result.code == 0
+    assert b"CN=client" in result.out
+
+
+@pytest.mark.parametrize("option", ["--cacert", "--cert", "--key"])
+def test_a_missing_file_is_bad_usage(run: Run, tmp_path: Path, option: str) -> None:
+    result = run("get", option, str(tmp_path / "missing.pem"), "https://127.0.0.1:1/")
+    assert result.code == 2
+    assert "no such file" in result.err
+
+
+def test_a_proxy_is_used(run: Run, scripted_proxy: Callable[..., ProxyServer], echo: EchoServer) -> None:
+    proxy = scripted_proxy()
+    assert run("get", "--proxy", proxy.url, f"{echo.url}/bytes/1").code == 0
+    assert len(proxy.requests) == 1
+
+
+def test_the_environment_names_a_proxy_unless_told_otherwise(
+    run: Run, scripted_proxy: Callable[..., ProxyServer], echo: EchoServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = scripted_proxy()
+    monkeypatch.setenv("http_proxy", proxy.url)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    assert run("get", f"{echo.url}/bytes/1").code == 0
+    assert len(proxy.requests) == 1
+    assert run("get", "--proxy", "", f"{echo.url}/bytes/1").code == 0
+    assert len(proxy.requests) == 1
+
+
+@pytest.mark.parametrize("proxy", ["ftp://127.0.0.1:1", "http://", "socks9://127.0.0.1:1"])
+def test_a_proxy_that_cannot_be_is_bad_usage(run: Run, proxy: str) -> None:
+    result = run("get", "--proxy", proxy, "http://127.0.0.1:1/")
+    assert result.code == 2
+    assert proxy in result.err
