@@ -44,6 +44,7 @@ from wirepool.util.request import set_file_position
 from wirepool.util.retry import Retry
 from wirepool.util.timeout import Timeout
 from wirepool.util.url import Url, parse_url
+from wirepool.util.util import to_str
 
 if TYPE_CHECKING:
     import ssl
@@ -359,7 +360,7 @@ class PoolManager(RequestMethods):
                 (pool, _, host), target = known
                 headers = fields = kw.pop("headers") if "headers" in kw else self.headers
                 if host is not None:
-                    fields = {"Accept": "*/*", "Host": host, **(headers or {})}
+                    fields = _for_forwarding(host, headers)
             else:
                 manager, pool, target = self._way_to(url)
                 headers = kw.pop("headers") if "headers" in kw else self.headers
@@ -505,13 +506,7 @@ class ProxyManager(PoolManager):
 
     def _set_proxy_headers(self, url: str, headers: Mapping[str, str] | None = None) -> Mapping[str, str]:
         """The header fields of a request that is forwarded: the user's, and ``Accept`` and ``Host`` if he has none."""
-        fields = {"Accept": "*/*"}
-        netloc = parse_url(url).netloc
-        if netloc:
-            fields["Host"] = netloc
-        if headers:
-            fields.update(headers)
-        return fields
+        return _for_forwarding(parse_url(url).netloc, headers)
 
     def _outgoing(self, url: str, headers: Mapping[str, str]) -> Mapping[str, str]:
         if connection_requires_http_tunnel(self.proxy, self.proxy_config, parse_url(url).scheme):
@@ -540,6 +535,18 @@ def _with_credentials(headers: Mapping[str, str], proxy: Url) -> Mapping[str, st
     if credentials is None or any(name.lower() == "proxy-authorization" for name in headers):
         return headers
     return {**headers, "Proxy-Authorization": credentials}
+
+
+def _for_forwarding(host: str | None, headers: Mapping[str, str] | None) -> Mapping[str, str]:
+    """Header fields with those that a proxy should get, but for those that are there, in whatever case."""
+    fields = {"Accept": "*/*"}
+    if host:
+        fields["Host"] = host
+    if headers:
+        given = {to_str(name).lower() for name in headers}
+        fields = {name: value for name, value in fields.items() if name in headers or name.lower() not in given}
+        fields.update(headers)
+    return fields
 
 
 def _warn_of_unused_context() -> None:
