@@ -795,7 +795,8 @@ def _tunnel_host(host: str, scheme: str | None) -> str | None:
 
 def _url_from_pool(pool: HTTPConnectionPool, path: str | None = None) -> str:
     """The URL of a pool's origin, for messages."""
-    return Url(scheme=pool.scheme, host=pool.host, port=pool.port, path=path).url
+    host = f"[{pool.host}]" if ":" in (pool.host or "") else pool.host
+    return Url(scheme=pool.scheme, host=host, port=pool.port, path=path).url
 
 
 def _close_pool_connections(pool: Any) -> None:

@@ -29,6 +29,7 @@ from wirepool.connectionpool import (
     HTTPConnectionPool,
     HTTPSConnectionPool,
     UnixHTTPConnectionPool,
+    _url_from_pool,
     port_by_scheme,
 )
 from wirepool.exceptions import (
@@ -521,7 +522,7 @@ def proxy_from_url(url: str, **kw: Any) -> ProxyManager:
 
 def _parse_proxy(proxy_url: str | HTTPConnectionPool) -> Url:
     if isinstance(proxy_url, HTTPConnectionPool):
-        proxy_url = f"{proxy_url.scheme}://{proxy_url.host}:{proxy_url.port}"
+        proxy_url = _url_from_pool(proxy_url)
     proxy = parse_url(proxy_url)
     if proxy.scheme not in ("http", "https"):
         raise ProxySchemeUnknown(proxy.scheme)
