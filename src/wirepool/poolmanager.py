@@ -191,7 +191,7 @@ class PoolManager(RequestMethods):
                 return manager.connection_from_host(host, port, scheme, pool_kwargs)
         context = self._merge_pool_kwargs(pool_kwargs)
         context["scheme"] = scheme or "http"
-        context["port"] = port or port_by_scheme.get(context["scheme"].lower(), 80)
+        context["port"] = port_by_scheme.get(context["scheme"].lower(), 80) if port is None else port
         context["host"] = host
         return self.connection_from_context(context)
 
@@ -332,7 +332,7 @@ class PoolManager(RequestMethods):
             self._forget_routes()
         host = parsed.netloc if self._proxy_requires_url_absolute_form(parsed) else None
         to: Any = parsed if host is None else self.proxy
-        port = to.port or port_by_scheme[to.scheme]
+        port = port_by_scheme[to.scheme] if to.port is None else to.port
         key = self.key_fn_by_scheme[to.scheme](
             {**self.connection_pool_kw, "scheme": to.scheme, "host": to.host, "port": port}
         )
@@ -526,7 +526,7 @@ def _parse_proxy(proxy_url: str | HTTPConnectionPool) -> Url:
     proxy = parse_url(proxy_url)
     if proxy.scheme not in ("http", "https"):
         raise ProxySchemeUnknown(proxy.scheme)
-    return proxy if proxy.port else proxy._replace(port=port_by_scheme[proxy.scheme])
+    return proxy if proxy.port is not None else proxy._replace(port=port_by_scheme[proxy.scheme])
 
 
 def _with_credentials(headers: Mapping[str, str], proxy: Url) -> Mapping[str, str]:
