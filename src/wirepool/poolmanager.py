@@ -397,6 +397,7 @@ class PoolManager(RequestMethods):
                 category=FutureWarning,
                 stacklevel=3,
             )
+            parsed = parsed._replace(scheme="http")
         manager = self
         if self.trust_env and parsed.host:
             manager = self._manager_for(parsed.scheme or "http", parsed.host, parsed.port)
@@ -510,7 +511,7 @@ class ProxyManager(PoolManager):
         return _for_forwarding(parse_url(url).netloc, headers)
 
     def _outgoing(self, url: str, headers: Mapping[str, str]) -> Mapping[str, str]:
-        if connection_requires_http_tunnel(self.proxy, self.proxy_config, parse_url(url).scheme):
+        if connection_requires_http_tunnel(self.proxy, self.proxy_config, parse_url(url).scheme or "http"):
             return headers
         return self._set_proxy_headers(url, headers)
 
