@@ -612,7 +612,7 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         """Whether a redirect leads to the same origin. That of a request through a forwarding proxy is in its URL."""
         if url.startswith("/") or self.proxy is None:
             return self.is_same_host(location)
-        return parse_url(url)[:4] == parse_url(location)[:4]
+        return _origin_of(url) == _origin_of(location)
 
     def _effective_retries(self, retries: Any, redirect: bool) -> Retry:
         if isinstance(retries, Retry):
@@ -791,6 +791,13 @@ def _normalize_host(host: str | None, scheme: str | None) -> str | None:
 def _tunnel_host(host: str, scheme: str | None) -> str | None:
     normalized = normalize_host(host, scheme)
     return normalized.lower() if normalized else normalized
+
+
+def _origin_of(url: str) -> tuple[str, str | None, int | None]:
+    """Scheme, host and port, also where the URL leaves it to the scheme."""
+    scheme, _, host, port, *_ = parse_url(url)
+    scheme = scheme or "http"
+    return scheme, host, port_by_scheme.get(scheme) if port is None else port
 
 
 def _url_from_pool(pool: HTTPConnectionPool, path: str | None = None) -> str:

@@ -29,6 +29,7 @@ from wirepool.connectionpool import (
     HTTPConnectionPool,
     HTTPSConnectionPool,
     UnixHTTPConnectionPool,
+    _origin_of,
     _url_from_pool,
     port_by_scheme,
 )
@@ -571,12 +572,7 @@ def _stays(pool: Any, url: str, location: str) -> bool:
     """Whether a redirect leads to the same origin, through whatever proxy."""
     if pool.proxy is None:
         return bool(pool.is_same_host(location))
-    here, there = parse_url(url), parse_url(location)
-    return (here.scheme, here.host, here.port or port_by_scheme.get(here.scheme or "")) == (
-        there.scheme,
-        there.host,
-        there.port or port_by_scheme.get(there.scheme or ""),
-    )
+    return _origin_of(url) == _origin_of(location)
 
 
 def _is_plain_value(value: object) -> bool:
