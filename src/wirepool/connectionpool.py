@@ -471,9 +471,19 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
 
     def _needs_tunnel(self, url: str) -> bool:
         """Whether a request goes through a tunnel. The pool to a proxy that forwards has the proxy's scheme, not the
-        origin's, which is in the URL."""
-        scheme = self.scheme if url.startswith("/") else url.partition(":")[0].lower()
+        origin's, which is in the URL; that of an origin has the origin's, wherever it was redirected to."""
+        scheme = self.scheme
+        if self._forwards and not url.startswith("/"):
+            scheme = url.partition(":")[0].lower()
         return connection_requires_http_tunnel(self.proxy, self.proxy_config, scheme)
+
+    @property
+    def _forwards(self) -> bool:
+        """Whether this is the pool to a proxy, and not to an origin behind one."""
+        proxy = self.proxy
+        if proxy is None or self.scheme == "http":
+            return proxy is not None
+        return (self.host, self.port) == (_normalize_host(proxy.host, proxy.scheme), proxy.port)
 
     def _prepare_proxy_on(self, conn: Any, url: str) -> None:
         try:
@@ -592,6 +602,9 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
                 if following is None:
                     return response  # type: ignore[no-any-return]
                 retries = following
+                if self.proxy is not None and self._needs_tunnel(location) != self._needs_tunnel(url):
+                    # What was for a tunnel must not be seen by the proxy, and what is for the proxy not by the origin.
+                    raise HostChangedError(self, location, retries)
                 if status == 303:
                     method, body, body_pos, chunked = "GET", None, None, False
                     headers = HTTPHeaderDict(headers)._prepare_for_method_change()
