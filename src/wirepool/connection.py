@@ -531,7 +531,12 @@ class HTTPConnection(_HTTPConnection):
         if self.sock is not None:
             self.sock.settimeout(self.timeout)
         shutdown = shutdown_of(self.sock)
-        original = super().getresponse()
+        reached = self._has_connected_to_proxy
+        try:
+            original = super().getresponse()
+        except ConnectionError:
+            self._has_connected_to_proxy = reached  # closed by the standard library; that was not the proxy's fault
+            raise
         if isinstance(original, Response):
             original.owner = weakref.ref(self)
             if options.enforce_content_length:
