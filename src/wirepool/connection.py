@@ -263,6 +263,7 @@ class HTTPConnection(_HTTPConnection):
         """Ask the proxy for a tunnel to the host that :meth:`set_tunnel` named.
 
         :raises OSError: the proxy refused.
+        :raises ConnectTimeoutError: it gave no answer within ``self.timeout``.
         :raises http.client.HTTPException: what it answered is no response to CONNECT.
         :raises ValueError: host or header fields that must not be sent; nothing was.
         """
@@ -275,8 +276,13 @@ class HTTPConnection(_HTTPConnection):
         host, port = self._tunnel_host, self._tunnel_port
         assert host is not None
         assert port is not None
-        self.send(_tunnel.connect_request(host, port, self._tunnel_headers))  # type: ignore[attr-defined]
-        reply = _tunnel.receive_reply(self.sock, limit, http.client._MAXHEADERS)  # type: ignore[attr-defined]
+        try:
+            self.send(_tunnel.connect_request(host, port, self._tunnel_headers))  # type: ignore[attr-defined]
+            reply = _tunnel.receive_reply(self.sock, limit, http.client._MAXHEADERS)  # type: ignore[attr-defined]
+        except TimeoutError as error:
+            raise ConnectTimeoutError(
+                self, f"Tunnel through {self.host} timed out. (connect timeout={self.timeout})"
+            ) from error
         if self.debuglevel > 0:
             print("proxy reply:", reply.head)
         # For get_proxy_response_headers(), which Python 3.12 has.
