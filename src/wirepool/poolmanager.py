@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import urljoin
+from urllib.parse import urljoin as urljoin
 
 from wirepool import _gear
 from wirepool._base_connection import ProxyConfig
@@ -25,6 +25,8 @@ from wirepool._poolkey import _default_key_normalizer as _default_key_normalizer
 from wirepool._poolkey import key_fn_by_scheme as key_fn_by_scheme
 from wirepool._request_methods import RequestMethods
 from wirepool._retrying import rewind, without
+from wirepool._unix import SCHEME as _UNIX
+from wirepool._unix import check_redirect, join
 from wirepool.connectionpool import (
     HTTPConnectionPool,
     HTTPSConnectionPool,
@@ -417,7 +419,7 @@ class PoolManager(RequestMethods):
         if not location:
             return None
         try:
-            location = urljoin(url, str(location))
+            location = join(url, str(location))
         except ValueError:
             raise LocationParseError(str(location)) from None
         if response.status == 303:
@@ -444,6 +446,7 @@ class PoolManager(RequestMethods):
         kw["retries"] = retries
         log.info("Redirecting %s -> %s", url, location)
         response.drain_conn()
+        check_redirect(url, location)
         if kw.get("body") is not None:
             rewind(kw["body"], kw.get("body_pos"))
         return method, location
@@ -504,6 +507,8 @@ class ProxyManager(PoolManager):
             return super().connection_from_host(host, port, scheme, pool_kwargs=pool_kwargs)
         if not host:
             raise LocationValueError("No host specified.")
+        if scheme == _UNIX:  # no proxy can reach the sockets of this machine, or has to know of them
+            raise URLSchemeUnknown(scheme)
         proxy = self.proxy
         return super().connection_from_host(proxy.host, proxy.port, proxy.scheme, pool_kwargs=pool_kwargs)
 
