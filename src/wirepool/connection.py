@@ -567,6 +567,8 @@ class HTTPConnection(_HTTPConnection):
 
 
 def _resolver_of(resolver: _TYPE_RESOLVER | None, resolve: _TYPE_RESOLVE | None) -> _TYPE_RESOLVER | None:
+    if resolver is not None and not callable(resolver):
+        raise ValueError(f"resolver: {resolver!r} cannot be called; it has to be a function of host and port")
     if not resolve:
         return resolver
     from wirepool._lookup import pinned
@@ -1025,6 +1027,6 @@ class DummyConnection:
     """Stands where there is no connection class, as HTTPS without the ``ssl`` module."""
 
 
-VerifiedHTTPSConnection = HTTPSConnection
 if ssl is None:
     HTTPSConnection = DummyConnection  # type: ignore[misc]
+VerifiedHTTPSConnection = HTTPSConnection

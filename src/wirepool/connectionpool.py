@@ -15,7 +15,7 @@ import queue
 import weakref
 from socket import timeout as SocketTimeout
 from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import unquote, urljoin
+from urllib.parse import urljoin
 
 from wirepool import _fast, _fork, _gear
 from wirepool._base_connection import ProxyConfig as ProxyConfig
@@ -31,7 +31,7 @@ from wirepool._retrying import (
     rewind,
     without,
 )
-from wirepool._unix import UnixHTTPConnection
+from wirepool._unix import UnixHTTPConnection, host_of, socket_path
 from wirepool.connection import BrokenPipeError as BrokenPipeError
 from wirepool.connection import DummyConnection as DummyConnection
 from wirepool.connection import (
@@ -213,7 +213,7 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         :raises ClosedPoolError: the pool is closed.
         :raises EmptyPoolError: the pool blocks, and no connection came back in time.
         """
-        conn = None
+        conn, has_slot = None, True
         idle = self.pool
         if idle is None:
             raise ClosedPoolError(self, "Pool is closed.")
@@ -228,9 +228,15 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
                 raise EmptyPoolError(
                     self, "Pool is empty and a new connection can't be opened due to blocking mode."
                 ) from None
-        if conn is not None:
-            self._reset_if_dropped(conn)
-        return conn or self._new_conn()
+            has_slot = False
+        try:
+            if conn is not None:
+                self._reset_if_dropped(conn)
+            return conn or self._new_conn()
+        except BaseException:
+            if has_slot:
+                self._put_conn(None)
+            raise
 
     def _reset_if_dropped(self, conn: Any) -> None:
         if is_connection_dropped(conn):
@@ -759,17 +765,31 @@ class HTTPSConnectionPool(HTTPConnectionPool):
 
 
 class UnixHTTPConnectionPool(HTTPConnectionPool):
-    """A thread-safe pool of connections to a unix socket, whose percent-encoded path is the host; see ``_unix``."""
+    """A thread-safe pool of connections to a unix socket.
+
+    :param host: the path of the socket, as it is or percent-encoded as in URLs; see ``_unix``.
+    """
 
     scheme = "http+unix"
     ConnectionCls: ClassVar[Any] = UnixHTTPConnection
+
+    def __init__(self, host: str, port: int | None = None, *args: Any, **kw: Any) -> None:
+        super().__init__(host_of(host), port, *args, **kw)
+
+    def __str__(self) -> str:
+        return f"{type(self).__name__}(path={socket_path(self.host or '')!r})"
 
     def is_same_host(self, url: str) -> bool:
         """Whether ``url`` is of this socket; a path always is."""
         if url.startswith("/"):
             return True
         scheme, _, host, *_ = parse_url(url)
-        return scheme == self.scheme and unquote(host or "") == unquote(self.host or "")
+        return scheme == self.scheme and socket_path(host or "") == socket_path(self.host or "")
+
+    def _target_of(self, url: str, assert_same_host: bool, retries: Retry) -> str:
+        # The server has no idea what its socket is called.
+        target = super()._target_of(url, assert_same_host, retries)
+        return target if target.startswith("/") else parse_url(target).request_uri
 
 
 def connection_from_url(url: str, **kw: Any) -> HTTPConnectionPool:
