@@ -28,9 +28,8 @@ from wirepool._core.exchange import (
 from wirepool._core.headers_out import check_field, check_method
 from wirepool._core.watch import shadowed
 from wirepool._errors import is_lost_before_response, stdlib_error
-from wirepool._gear import CONNECTION_SEAMS
-from wirepool._unix import UnixHTTPConnection
-from wirepool.connection import BaseSSLError, HTTPConnection, HTTPSConnection
+from wirepool._gear import CONNECTION_SEAMS, OURS
+from wirepool.connection import BaseSSLError, HTTPConnection
 from wirepool.exceptions import ClosedPoolError, EmptyPoolError, ReadTimeoutError
 from wirepool.response import HTTPResponse, _warn_of_both_lengths
 from wirepool.util.request import _METHODS_NOT_EXPECTING_BODY, body_to_chunks
@@ -50,8 +49,6 @@ _new = HTTPResponse.__new__
 _DEBUG = logging.DEBUG
 # What the logger has found out about its levels; empty after every change, then the logger is asked. Saves a call.
 _enabled_levels: dict[int, bool] = getattr(log, "_cache", {})
-# The connections whose steps this module knows to leave out.
-_OURS = frozenset({HTTPConnection, HTTPSConnection, UnixHTTPConnection})
 _RARE = CONTENT_ENCODING | SKIPPED_LINE | TRAILERS | BOTH_LENGTHS
 
 
@@ -106,7 +103,7 @@ def attempt(
         if conn is None:
             reused = False
             conn = pool._new_conn()
-        if type(conn) not in _OURS:
+        if type(conn) not in OURS:
             raise _OtherGear
         if conn.sock is None:
             if reused:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = [
+    "OURS",
     "conn_is_plain",
     "declare",
     "force",
@@ -85,6 +86,10 @@ def _stdlib_is_intact() -> bool:
     return True
 
 
+# The classes of connections whose steps are known, so that they can be left out.
+OURS: set[type] = set()
+
+
 class _Lists:
     """What is watched for every pool class; filled by :func:`declare` once the classes exist."""
 
@@ -117,6 +122,7 @@ def declare(pool_class: type, connection_class: type, response_class: type, retr
     """Notes the originals of a pool class and of the class of its connections; called once for each, by the module
     that defines the pool class, whose globals are watched too."""
     pool_globals = vars(sys.modules[pool_class.__module__])
+    OURS.add(connection_class)
     _Lists.families[pool_class] = _Family(pool_class, connection_class, response_class, retry_class)
     if not _Lists.entries:
         _Lists.entries = [

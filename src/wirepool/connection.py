@@ -31,7 +31,7 @@ from wirepool._core.exchange import Exchange
 from wirepool._core.headers_out import check_field, check_method
 from wirepool._core.tlsio import TlsStream
 from wirepool._errors import cannot_be_skipped, stdlib_error
-from wirepool._gear import is_genuine_socket, is_genuine_tls_socket, shutdown_of
+from wirepool._gear import OURS, is_genuine_socket, is_genuine_tls_socket, shutdown_of
 from wirepool._http_client import Response
 from wirepool._version import __version__
 from wirepool.exceptions import (
@@ -801,7 +801,7 @@ class HTTPSConnection(HTTPConnection):
     def _secure_origin(self, sock: Any, name: str) -> None:
         _warn_of_wrong_clock()
         name = _name_to_verify(self.server_hostname or name)
-        sessions = self._sessions if type(self) is HTTPSConnection else None
+        sessions = self._sessions if type(self) in OURS else None
         secured = _ssl_wrap_socket_and_match_hostname(
             sock=sock,
             cert_reqs=self.cert_reqs,

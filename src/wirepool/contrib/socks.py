@@ -17,6 +17,7 @@ import sys
 from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
 
+from wirepool import _gear
 from wirepool._lookup import look_up
 from wirepool.connection import HTTPConnection, HTTPSConnection
 from wirepool.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
@@ -29,7 +30,9 @@ from wirepool.exceptions import (
     NewConnectionError,
 )
 from wirepool.poolmanager import PoolManager
+from wirepool.response import HTTPResponse
 from wirepool.util import connection
+from wirepool.util.retry import Retry
 from wirepool.util.url import parse_url
 
 if TYPE_CHECKING:
@@ -359,3 +362,8 @@ def _options_of(proxy_url: str, username: str | None, password: str | None) -> _
     }
     _check_credentials(options)
     return options
+
+
+# Over SOCKS only the way to a socket differs; what TLS makes of it is the standard library's own.
+_gear.declare(SOCKSHTTPConnectionPool, SOCKSConnection, HTTPResponse, Retry)
+_gear.declare(SOCKSHTTPSConnectionPool, SOCKSHTTPSConnection, HTTPResponse, Retry)
