@@ -101,6 +101,21 @@ def test_https(
     manager.clear()
 
 
+def test_https_runs_in_either_gear_and_resumes_sessions(
+    gear: str,
+    scripted_tls: ServeTLS,
+    certs: Authority,
+    scripted_socks: Proxies,
+    manager_for: Managers,
+) -> None:
+    server, socks = scripted_tls(answering_once(OK), answering_once(OK)), scripted_socks()
+    manager = manager_for(socks.socks_url("socks5h"), ca_certs=certs.ca_file)
+    replies = [manager.request("GET", f"{server.url}/") for _ in range(2)]
+    assert [reply._head is not None for reply in replies] == [gear == "fast"] * 2  # type: ignore[attr-defined]
+    server.wait_over()
+    assert [connection.session_reused for connection in server.connections] == [False, True]
+
+
 @pytest.mark.parametrize("scheme", ["socks4a", "socks5h"])
 def test_the_proxy_gets_the_name(
     scheme: str,
