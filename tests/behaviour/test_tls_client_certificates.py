@@ -1,4 +1,4 @@
-"""The client's own certificate, from files and from memory: who the server says it saw, and what never reaches a disk."""
+"""The client's own certificate, from files and from memory: whom the server saw, and what never reaches a disk."""
 
 from __future__ import annotations
 
@@ -191,9 +191,10 @@ def test_a_server_that_insists(no_leaks: None, scripted_tls: Serve, certs: Autho
         with pytest.raises((SSLError, ProtocolError), match=r"(?i)alert|certificate required|handshake"):
             get(pool)
         assert pool.pool.qsize() == 1
-    with https_pool(server, ca_certs=certs.ca_file, **PLAIN["two files"](certs.stranger().client())) as pool:
-        with pytest.raises((SSLError, ProtocolError), match=r"(?i)alert|unknown ca"):
-            get(pool)
+    stranger = PLAIN["two files"](certs.stranger().client())
+    refused = pytest.raises((SSLError, ProtocolError), match=r"(?i)alert|unknown ca")
+    with https_pool(server, ca_certs=certs.ca_file, **stranger) as pool, refused:
+        get(pool)
     with https_pool(server, ca_certs=certs.ca_file, **PLAIN["two files"](certs.client("anna"))) as pool:
         assert get(pool) == b"ok"
     assert names_at(server) == [None, None, "anna"]
