@@ -479,7 +479,7 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         """Whether a request goes through a tunnel. The pool to a proxy that forwards has the proxy's scheme, not the
         origin's, which is in the URL; that of an origin has the origin's, wherever it was redirected to."""
         scheme = self.scheme
-        if self._forwards and not url.startswith("/"):
+        if not url.startswith("/") and self._forwards:
             scheme = url.partition(":")[0].lower()
         return connection_requires_http_tunnel(self.proxy, self.proxy_config, scheme)
 
@@ -560,7 +560,7 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
                 # The Host of any other form is in the target (RFC 9112 3.2.2), unless a field says it.
                 origin_form = url[:1] == "/" or (self.proxy is not None and "Host" in headers)
             fields = headers
-            if self.proxy is not None and self.proxy_headers and not self._needs_tunnel(url):
+            if self.proxy is not None and self.proxy_headers and url[:1] != "/" and not self._needs_tunnel(url):
                 fields = _joined(headers, self.proxy_headers)
             response: Any
             try:
