@@ -1,4 +1,4 @@
-"""Instructions per request, counted by valgrind: ``python bench/callgrind.py``.
+"""Instructions per request, counted by valgrind: ``python bench/callgrind.py``; over TLS: ``--scenario tls-small``.
 
 Each client is run twice, with a few requests and with some more; the difference, divided, is the cost of one request
 without start-up and warm-up. Hardly any noise, so that changes of a percent show; but instructions are not time, and
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -17,13 +16,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
+sys.path.append(str(Path(__file__).resolve().parent / "peers"))
 
-from servers.nginx import JSON_BODY, NginxMissing, NginxServer
+from scenarios import SCENARIOS, Scenario
+from stage import ServerMissing, Stage, environment
 
-BENCH = Path(__file__).resolve().parent
+MEASURE = Path(__file__).resolve().parent / "peers" / "measure.py"
 PEERS = ("wirepool_urlopen", "wirepool_request", "urllib3_urlopen", "urllib3_request")
-FEW, MORE = 200, 700
+# How many requests the two runs make. A connection costs hundreds of times what a request does.
+COUNTS = {"small": (200, 700), "tls-small": (200, 700), "tls-new": (10, 40)}
 TIMEOUT = 300.0
 
 
@@ -33,23 +34,21 @@ class Failed(Exception):
 
 def main(argv: list[str] | None = None) -> int:
     """Prints a line for each client; 1 when there is no valgrind, no nginx, or a run failed."""
-    parser = argparse.ArgumentParser(description="Counts instructions per request with valgrind.")
-    parser.add_argument("peers", nargs="*", default=PEERS, metavar="PEER", help="names of files in bench/peers")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
-    args = parser.parse_args(argv)
+    args = _arguments(argv)
     valgrind = shutil.which("valgrind")
     if valgrind is None:
         print("callgrind: valgrind is not installed", file=sys.stderr)
         return 1
+    scenario, (few, more) = SCENARIOS[args.scenario], COUNTS[args.scenario]
     counts = {}
     try:
-        with NginxServer() as server:
+        with Stage() as stage:
             for peer in args.peers:
-                few, more = (_instructions(valgrind, server, peer, requests) for requests in (FEW, MORE))
-                counts[peer] = (more - few) // (MORE - FEW)
+                before, after = (_instructions(valgrind, stage, scenario, peer, requests) for requests in (few, more))
+                counts[peer] = (after - before) // (more - few)
                 if not args.json:
-                    print(f"{peer:<20}{counts[peer]:>12,} instructions per request", flush=True)
-    except (NginxMissing, Failed) as error:
+                    print(f"{peer:<20}{counts[peer]:>14,} instructions per {scenario.per}", flush=True)
+    except (ServerMissing, Failed) as error:
         print(f"callgrind: {error}", file=sys.stderr)
         return 1
     if args.json:
@@ -57,22 +56,23 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _instructions(valgrind: str, server: NginxServer, peer: str, requests: int) -> int:
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Counts instructions per request with valgrind.")
+    parser.add_argument("peers", nargs="*", default=PEERS, metavar="PEER", help="names of files in bench/peers")
+    parser.add_argument("--scenario", choices=COUNTS, default="small", help="as in bench/peers/run.py (default small)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    return parser.parse_args(argv)
+
+
+def _instructions(valgrind: str, stage: Stage, scenario: Scenario, peer: str, requests: int) -> int:
     """What valgrind counts in one whole run."""
-    job = {
-        "peer": peer,
-        "host": server.host,
-        "port": server.port,
-        "path": "/json",
-        "length": len(JSON_BODY),
-        "exact": requests,
-    }
+    job = {"peer": peer, "target": stage.target(scenario), "length": scenario.length, "exact": requests}
     # A fixed seed makes dictionaries collide the same way in both runs.
-    environment = os.environ | {"PYTHONHASHSEED": "0"}
+    variables = environment() | {"PYTHONHASHSEED": "0"}
     with tempfile.TemporaryDirectory(prefix="wirepool-callgrind-") as folder:
         command = [valgrind, "--tool=callgrind", f"--callgrind-out-file={folder}/out", sys.executable]
-        command += [str(BENCH / "peers" / "measure.py"), json.dumps(job)]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=TIMEOUT)
+        command += [str(MEASURE), json.dumps(job)]
+        done = subprocess.run(command, capture_output=True, text=True, env=variables, timeout=TIMEOUT)
     collected = re.search(r"Collected : (\d+)", done.stderr)
     if done.returncode or "skipped" in done.stdout or not collected:
         raise Failed(f"{peer}: {done.stdout.strip()}{done.stderr[-2000:]}")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import statistics
 import subprocess
@@ -19,7 +18,7 @@ from typing import Any
 
 from machine import describe
 from scenarios import PEERS, SCENARIOS, Scenario
-from stage import ServerMissing, Stage
+from stage import ServerMissing, Stage, environment
 from tables import table
 
 FOLDER = Path(__file__).resolve().parent
@@ -33,9 +32,6 @@ SECONDS, QUICK_SECONDS = 3.0, 0.3
 # What a process does but once is soon done, and varies more.
 FIRST_TURNS = 5
 TIMEOUT = 120.0
-
-# They tell some clients, not all, whom to trust or to write down their secrets.
-_VARIABLES = ("requests_ca_bundle", "curl_ca_bundle", "ssl_cert_file", "ssl_cert_dir", "sslkeylogfile")
 
 
 class Failed(Exception):
@@ -155,15 +151,6 @@ def _call(peer: str, script: str, *arguments: object) -> dict[str, Any]:
         raise Failed(f"{peer}: {done.stderr.strip()}")
     result: dict[str, Any] = json.loads(done.stdout)
     return result
-
-
-def environment() -> dict[str, str]:
-    """This process's, without proxies and roots: some clients would look for them, and even use them."""
-    return {name: value for name, value in os.environ.items() if not _misleads(name.lower())}
-
-
-def _misleads(name: str) -> bool:
-    return name.endswith("_proxy") or name in _VARIABLES
 
 
 def _summary(results: list[dict[str, Any]]) -> dict[str, Any]:

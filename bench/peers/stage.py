@@ -1,7 +1,8 @@
-"""The servers that the clients are measured against: nginx without and with TLS, and squid once somebody wants it."""
+"""Where the clients are measured: against nginx, without and with TLS, and squid once somebody wants it."""
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -21,9 +22,11 @@ from servers.squid import SquidServer
 if TYPE_CHECKING:
     from scenarios import Scenario
 
-__all__ = ["BIG_SIZE", "JSON_SIZE", "ServerMissing", "Stage"]
+__all__ = ["BIG_SIZE", "JSON_SIZE", "ServerMissing", "Stage", "environment"]
 
 JSON_SIZE = len(JSON_BODY)
+# They tell some clients, not all, whom to trust or to write down their secrets.
+_VARIABLES = ("requests_ca_bundle", "curl_ca_bundle", "ssl_cert_file", "ssl_cert_dir", "sslkeylogfile")
 
 
 class Stage:
@@ -71,3 +74,12 @@ class Stage:
         if self._squid is None:
             self._squid = self._stack.enter_context(SquidServer(self._certificate, self.certificates.ca_file))
         return self._squid.url
+
+
+def environment() -> dict[str, str]:
+    """This process's, without proxies and roots: some clients would look for them, and even use them."""
+    return {name: value for name, value in os.environ.items() if not _misleads(name.lower())}
+
+
+def _misleads(name: str) -> bool:
+    return name.endswith("_proxy") or name in _VARIABLES
