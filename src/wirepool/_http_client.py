@@ -132,7 +132,14 @@ class Response(http.client.HTTPResponse):
         self.length = facts["length"] if framing in ("length", "none") else None
         self.will_close = framing == "close" or not facts["keep_alive"] or facts["doubtful"]
         if self.debuglevel > 0:
-            print("reply:", repr(head))
+            self._print_head()
+
+    def _print_head(self) -> None:
+        """In the words of the standard library, which people search their logs for."""
+        line, end, _ = self.head.decode("latin-1").partition("\n")
+        print("reply:", repr(line + end))
+        for name, value in self.headers.items():
+            print("header:", f"{name}:", value)
 
     def demand_clean_end(self) -> None:
         """A body that only the end of the stream ends is complete over TLS only with a close_notify (RFC 9112 9.8)."""
