@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["note"]
 
+forks = 0
+"""How often this process or its ancestors forked since the import: connections made at another count are shared."""
+
 _pools: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
@@ -28,6 +31,8 @@ def note(pool: HTTPConnectionPool) -> None:
 
 
 def _in_child() -> None:
+    global forks
+    forks += 1
     for pool in list(_pools):
         inherited = pool.pool
         if inherited is None:

@@ -23,6 +23,7 @@ from http.client import HTTPException as HTTPException
 from http.client import ResponseNotReady
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from wirepool import _fork
 from wirepool._base_connection import ProxyConfig as ProxyConfig
 from wirepool._base_connection import _ResponseOptions as _ResponseOptions
 from wirepool._collections import HTTPHeaderDict
@@ -78,6 +79,7 @@ if TYPE_CHECKING:
 __all__ = ["HTTPConnection", "HTTPSConnection", "VerifiedHTTPSConnection"]
 
 BaseSSLError: Any = ssl.SSLError if ssl is not None else type("BaseSSLError", (OSError,), {})
+SSLEOFError: Any = ssl.SSLEOFError if ssl is not None else BaseSSLError
 
 ConnectionError = ConnectionError
 BrokenPipeError = BrokenPipeError
@@ -140,6 +142,8 @@ class HTTPConnection(_HTTPConnection):
     # Of TLS: nobody at the other end is verified; what the session of this connection is to be remembered under.
     _unverified: bool = False
     _session_name: Handshake | None = None
+    # `_fork.forks` when the socket was last used by this process.
+    _forks: int = 0
     # A socket that was shut down while another thread was inside; to be closed when that one is out.
     _doomed: socket.socket | None = None
 
@@ -295,11 +299,12 @@ class HTTPConnection(_HTTPConnection):
     def _open_exchange(self) -> None:
         """Give the core its side of the socket, if it is one that the core may use."""
         sock = self.sock
+        self._forks = _fork.forks
         transport: Any
         if is_genuine_socket(sock):
             transport = sock
         elif is_genuine_tls_socket(sock):
-            transport = TlsStream(sock, ssl.SSLEOFError)  # type: ignore[arg-type]
+            transport = TlsStream(sock, SSLEOFError)  # type: ignore[arg-type]
         else:
             self._exchange = self._exchange_sock = None
             return
@@ -354,23 +359,30 @@ class HTTPConnection(_HTTPConnection):
 
     def close(self) -> None:
         """Close the socket, if there is one, and forget what was known about it. A later request connects anew."""
-        exchange = self._exchange
         sock = self._exchange_sock
-        if exchange is not None and exchange.busy and sock is not None and self.sock is sock:
+        if self._is_busy() and sock is not None and self.sock is sock:
             self._close_under(sock)
-        elif self._stdlib_used and not self._stdlib_is_idle():
+        elif self._stdlib_used and not self._is_shared() and not self._stdlib_is_idle():
             self._wake_reader()
         try:
             super().close()
         finally:
             doomed = self._doomed
-            if doomed is not None and (exchange is None or not exchange.busy):
+            if doomed is not None and not self._is_busy():
                 self._doomed = None
                 doomed.close()
             if self._doomed is None:
                 self._exchange = self._exchange_sock = None
             self.sock = None
             self._forget()
+
+    def _is_busy(self) -> bool:
+        """Whether a thread is inside the exchange."""
+        return self._exchange is not None and self._exchange.busy and not self._is_shared()
+
+    def _is_shared(self) -> bool:
+        """Whether the socket came by a fork: the parent goes on using it, and nobody here is inside."""
+        return self._forks != _fork.forks
 
     def _close_under(self, sock: socket.socket) -> None:
         """Another thread is inside: wake it, and leave the descriptor to it, lest its number be given away."""
@@ -419,6 +431,7 @@ class HTTPConnection(_HTTPConnection):
         if self._exchange is not None and not self._exchange.idle:
             raise ResponseNotReady("the response before this request was not read to its end")
         self._stdlib_used = True
+        self._forks = _fork.forks
         super().putrequest(method, url, skip_host=skip_host, skip_accept_encoding=skip_accept_encoding)
 
     def putheader(self, header: str, *values: str) -> None:  # type: ignore[override]
@@ -864,8 +877,7 @@ class HTTPSConnection(HTTPConnection):
 
     def close(self) -> None:
         """Close the socket, if there is one, and forget what was known about it. A later request connects anew."""
-        exchange = self._exchange
-        if self._session_name is not None and (exchange is None or not exchange.busy):
+        if self._session_name is not None and not self._is_busy():
             self._remember_session()
         self._session_name = None
         self._unverified = False

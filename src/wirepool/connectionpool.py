@@ -38,6 +38,7 @@ from wirepool.connection import (
     HTTPConnection,
     HTTPException,
     HTTPSConnection,
+    SSLEOFError,
     _wrap_proxy_error,
 )
 from wirepool.connection import port_by_scheme as port_by_scheme
@@ -369,8 +370,7 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
                 enforce_content_length=enforce_content_length,
             )
         except OSError as error:
-            # The peer stopped reading: it may have answered early, so its response is read all the same.
-            if not isinstance(error, BrokenPipeError) and error.errno not in (errno.EPROTOTYPE, errno.ECONNRESET):
+            if not _has_stopped_reading(error):
                 raise
         read_timeout = limits.read_timeout
         if not conn.is_closed:
@@ -803,6 +803,12 @@ def connection_from_url(url: str, **kw: Any) -> HTTPConnectionPool:
         port = port_by_scheme.get(scheme, 80)
     pool_class = _CLASSES.get(scheme, HTTPConnectionPool)
     return pool_class(host, port=port, **kw)  # type: ignore[arg-type]
+
+
+def _has_stopped_reading(error: OSError) -> bool:
+    """Whether sending failed because the peer reads no more: it may have answered early, so its response is read."""
+    # That is what Python's ssl makes of any write that failed, in most versions.
+    return isinstance(error, (BrokenPipeError, SSLEOFError)) or error.errno in (errno.EPROTOTYPE, errno.ECONNRESET)
 
 
 def _joined(headers: Mapping[str, str], more: Mapping[str, str]) -> Mapping[str, str]:
