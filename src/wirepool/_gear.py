@@ -112,6 +112,9 @@ class _Family:
             *_originals(response_class, RESPONSE_SEAMS),
             *_originals(retry_class, RETRY_SEAMS),
         ]
+        if _TLS_SOCKET is not None and hasattr(connection_class, "cert_reqs"):
+            # Of a connection that is idle when they are replaced, too.
+            self.attributes += [(_TLS_SOCKET, name, original) for name, original in _TLS_ORIGINALS.items()]
 
     def watch(self, pool_class: type) -> Watch:
         own = [(pool_class, name, original) for name, original in self.pool_originals.items()]
