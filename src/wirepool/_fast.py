@@ -316,6 +316,9 @@ def _give_up(
         raise ReadTimeoutError(pool, url, f"Read timed out. (read timeout={read_timeout})") from found
     if reused and where and exchange and not exchange.answered and is_lost_before_response(error):
         found.lost_on_reuse = True  # type: ignore[attr-defined]
-    if found is error:
-        raise error
-    raise found from error
+    if found is not error:
+        found.__cause__ = error
+    try:
+        raise found
+    finally:
+        del error, found, meant  # lest the frames, and the response to a replay, wait for the garbage collector
