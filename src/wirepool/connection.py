@@ -102,8 +102,8 @@ def _get_default_user_agent() -> str:
 class HTTPConnection(_HTTPConnection):
     """A connection to one host over HTTP/1.1; may be used directly, as ``http.client.HTTPConnection`` is.
 
-    :param host: name or address; IPv6 addresses with or without brackets.
-    :param port: 80 if not given.
+    :param host: name or address, an IPv6 address in brackets unless a port is given.
+    :param port: 80 if it is not in ``host`` either.
     :param timeout: seconds for connecting and for each wait after it; None for ever; the default is
         ``socket.getdefaulttimeout()`` as it is now.
     :param source_address: ``(host, port)`` to bind to before connecting.

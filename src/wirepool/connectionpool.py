@@ -428,7 +428,7 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
             if handed_over and reused:
                 self._reset_if_dropped(conn)
             reused = reused and not getattr(conn, "is_closed", False)
-            conn.timeout = limits.connect_timeout
+            conn.timeout = Timeout.resolve_default_timeout(limits.connect_timeout)
             if conn.is_closed and self.proxy is not None and self._needs_tunnel(url):
                 self._prepare_proxy_on(conn, url)
             response = self._make_request(
