@@ -24,7 +24,7 @@ from stage import ServerMissing, Stage, environment
 MEASURE = Path(__file__).resolve().parent / "peers" / "measure.py"
 PEERS = ("wirepool_urlopen", "wirepool_request", "urllib3_urlopen", "urllib3_request")
 # How many requests the two runs make. A connection costs hundreds of times what a request does.
-COUNTS = {"small": (200, 700), "tls-small": (200, 700), "tls-new": (10, 40)}
+COUNTS = {"small": (200, 700), "tls-small": (200, 700), "tls-new": (5, 20)}
 TIMEOUT = 300.0
 
 

@@ -1,4 +1,4 @@
-"""All benchmarks: ``python bench/run.py`` for figures (about ten minutes), ``--quick`` to see that all of it works.
+"""All benchmarks: ``python bench/run.py`` for figures (about half an hour), ``--quick`` to see that all of it works.
 
 Runs the comparison of clients (``peers``) and the micro benchmarks (``micro``), each in processes of their own, prints
 their tables, writes one JSON and draws the plots. A quick run keeps away from the results that are published.
