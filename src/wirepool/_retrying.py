@@ -35,7 +35,7 @@ def after_failure(pool: HTTPConnectionPool, error: Exception, method: str, url: 
     """
     meaning: Exception = error
     if isinstance(error, (BaseSSLError, CertificateError)):
-        meaning = SSLError(error)
+        meaning = error = SSLError(error)
     elif isinstance(error, (OSError, HTTPException)) and not isinstance(error, (TimeoutError, ProtocolError)):
         meaning = ProtocolError("Connection aborted.", error)
     retries = retries.increment(method, url, error=meaning, _pool=pool, _stacktrace=sys.exc_info()[2])
