@@ -353,6 +353,7 @@ class ScriptedServer:
         self._scripts = list(scripts)
         self._default: Script = [Close()] if default is None else default
         self._threads: list[threading.Thread] = []
+        self._spawning = threading.Lock()
         self._stop = StopSignal()
         self._listener = self._listen()
         self.port: int = self._listener.getsockname()[1]
@@ -416,7 +417,9 @@ class ScriptedServer:
         :raises TimeoutError: if they do not in time
         """
         deadline = time.monotonic() + seconds
-        for thread in self._threads[1:]:
+        with self._spawning:
+            threads = self._threads[1:]
+        for thread in threads:
             thread.join(max(0.0, deadline - time.monotonic()))
             if thread.is_alive():
                 raise TimeoutError(f"connections are still open after {seconds} s")
@@ -434,8 +437,9 @@ class ScriptedServer:
 
     def _spawn(self, target: Callable[..., None], *args: object) -> None:
         thread = threading.Thread(target=self._guarded, args=(target, *args), name="scripted-server", daemon=True)
-        self._threads.append(thread)
-        thread.start()
+        with self._spawning:  # before it is started it cannot be joined
+            self._threads.append(thread)
+            thread.start()
 
     def _guarded(self, target: Callable[..., None], *args: object) -> None:
         try:
