@@ -295,6 +295,14 @@ def test_a_body_until_an_authentic_end(scripted_tls: Serve, certs: Authority, re
         assert get(pool) == b"hello"
 
 
+def test_a_body_until_any_end_if_the_caller_says_so(scripted_tls: Serve, certs: Authority) -> None:
+    server = scripted_tls(default=[Recv(), Send(UNTIL_CLOSE), Cut()])
+    with pool_to(server, certs) as pool:
+        assert get(pool, enforce_content_length=False) == b"hello"
+        with pytest.raises(ProtocolError):
+            get(pool)
+
+
 def test_a_body_that_is_complete_before_the_cut(scripted_tls: Serve, certs: Authority) -> None:
     for begun in (response(b"hello"), chunked_response([b"hello"])):
         with pool_to(scripted_tls(default=[Recv(), Send(begun), Cut()]), certs) as pool:
