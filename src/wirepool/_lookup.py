@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable, Mapping
 from time import monotonic
 from typing import Any, NoReturn
 
-__all__ = ["AddrInfo", "Pinned", "Resolver", "is_literal", "look_up", "pinned"]
+__all__ = ["AddrInfo", "Pinned", "Resolver", "check_resolver", "is_literal", "look_up", "pinned", "pins"]
 
 AddrInfo = tuple[int, int, int, str, tuple[Any, ...]]
 """Family, type, protocol, canonical name and socket address, as ``socket.getaddrinfo`` gives them."""
@@ -168,11 +168,27 @@ def pinned(resolve: Mapping[str, Iterable[str]], resolver: Resolver | None = Non
     return Pinned(resolve, resolver)
 
 
+def pins(resolve: Mapping[str, Iterable[str]]) -> dict[tuple[str, int], tuple[str, ...]]:
+    """What :func:`pinned` knows by heart, the hosts as they are compared.
+
+    :raises ValueError: as there.
+    """
+    if not isinstance(resolve, Mapping):
+        raise ValueError(f"resolve: {resolve!r} is no mapping from 'host:port' to lists of IP addresses")
+    return {_parse_pin(key): _check_pin(key, addresses) for key, addresses in resolve.items()}
+
+
+def check_resolver(resolver: Resolver | None) -> None:
+    """:raises ValueError: it cannot be called."""
+    if resolver is not None and not callable(resolver):
+        raise ValueError(f"resolver: {resolver!r} cannot be called; it has to be a function of host and port")
+
+
 class Pinned:
     """What :func:`pinned` makes. May be used by many threads; cannot be changed."""
 
     def __init__(self, resolve: Mapping[str, Iterable[str]], resolver: Resolver | None = None) -> None:
-        self._known = {_parse_pin(key): _check_pin(key, addresses) for key, addresses in resolve.items()}
+        self._known = pins(resolve)
         self.otherwise = resolver
 
     def find(self, host: str, port: int) -> tuple[str, ...] | None:
@@ -204,7 +220,7 @@ def _plain_host(host: str) -> str:
 
 
 def _parse_pin(key: str) -> tuple[str, int]:
-    host, _, port = key.rpartition(":")
+    host, _, port = str(key).rpartition(":")
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     if not bare or (":" in bare) is (bare is host) or not _is_port(port):
         raise ValueError(f"resolve: {key!r} is not 'host:port' or '[IPv6 address]:port'")
@@ -223,7 +239,10 @@ def _is_port(text: str) -> bool:
 def _check_pin(key: str, addresses: Iterable[str]) -> tuple[str, ...]:
     if isinstance(addresses, str):
         raise ValueError(f"resolve: {key!r} needs a list of IP addresses, not the string {addresses!r}")
-    given = tuple(map(str, addresses))
+    try:
+        given = tuple(map(str, addresses))
+    except TypeError:
+        raise ValueError(f"resolve: {key!r} needs a list of IP addresses, not {addresses!r}") from None
     if not given:
         raise ValueError(f"resolve: {key!r} has no address")
     for text in given:

@@ -11,6 +11,8 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from wirepool._lookup import check_resolver, pins
+
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Iterable
@@ -82,14 +84,35 @@ class PoolKey(NamedTuple):
     key_cert_data: str | bytes | None
     key_key_data: str | bytes | None
     key_ssl_resumption: bool | None
-    key_resolver: Callable[[str, int], Iterable[str]] | None
-    key_resolve: frozenset[tuple[str, tuple[str, ...]]] | None
+    key_resolver: Callable[[str, int], Iterable[str]] | _Itself | None
+    key_resolve: frozenset[tuple[tuple[str, int], tuple[str, ...]]] | None
+
+
+class _Itself:
+    """Stands in a key for an object that has no hash; equal to what stands for the same object."""
+
+    __slots__ = ("_it",)
+
+    def __init__(self, it: object) -> None:
+        self._it = it
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Itself) and other._it is self._it
+
+    def __hash__(self) -> int:
+        return id(self._it)
+
+
+def _key_of_resolver(resolver: Any) -> Any:
+    check_resolver(resolver)
+    return resolver if getattr(resolver, "__hash__", None) is not None else _Itself(resolver)
 
 
 def _default_key_normalizer(key_class: type[PoolKey], request_context: dict[str, Any]) -> PoolKey:
     """The key for a request context: host and scheme in lower case, unhashable values in a hashable form.
 
     :raises TypeError: the context has a key that ``key_class`` does not know.
+    :raises ValueError: ``resolver`` or ``resolve`` are none.
     """
     context = request_context.copy()
     context["scheme"] = context["scheme"].lower()
@@ -100,8 +123,10 @@ def _default_key_normalizer(key_class: type[PoolKey], request_context: dict[str,
             context[name] = frozenset(context[name].items())
     if context.get("socket_options") is not None:
         context["socket_options"] = tuple(context["socket_options"])
+    if context.get("resolver") is not None:
+        context["resolver"] = _key_of_resolver(context["resolver"])
     if context.get("resolve") is not None:
-        context["resolve"] = frozenset((name, tuple(found)) for name, found in context["resolve"].items())
+        context["resolve"] = frozenset(pins(context["resolve"]).items())
     fields = {f"key_{name}": value for name, value in context.items()}
     for name in key_class._fields:
         fields.setdefault(name, None)

@@ -34,6 +34,7 @@ from wirepool._core.tlsio import TlsStream
 from wirepool._errors import cannot_be_skipped, stdlib_error
 from wirepool._gear import OURS, is_genuine_socket, is_genuine_tls_socket, shutdown_of
 from wirepool._http_client import Response
+from wirepool._lookup import check_resolver, pinned
 from wirepool._version import __version__
 from wirepool.exceptions import (
     ConnectTimeoutError,
@@ -161,6 +162,8 @@ class HTTPConnection(_HTTPConnection):
         resolver: _TYPE_RESOLVER | None = None,
         resolve: _TYPE_RESOLVE | None = None,
     ) -> None:
+        if port is not None and host.startswith("[") and host.endswith("]"):
+            host = host[1:-1]  # the standard library does it only if there is no port
         super().__init__(
             host=host,
             port=port,
@@ -580,13 +583,8 @@ class HTTPConnection(_HTTPConnection):
 
 
 def _resolver_of(resolver: _TYPE_RESOLVER | None, resolve: _TYPE_RESOLVE | None) -> _TYPE_RESOLVER | None:
-    if resolver is not None and not callable(resolver):
-        raise ValueError(f"resolver: {resolver!r} cannot be called; it has to be a function of host and port")
-    if not resolve:
-        return resolver
-    from wirepool._lookup import pinned
-
-    return pinned(resolve, resolver)
+    check_resolver(resolver)
+    return resolver if resolve is None else pinned(resolve, resolver)
 
 
 def _shut_down(sock: Any) -> None:
