@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 
+from behaviour.sites import CLOSED, Site, opened, state
 from behaviour.talk import OK, SOON, answering, answering_once, free_slots, idle_connections, wait_until
 from servers.certs import Authority
 from servers.proxy import ProxyServer, Relay, TLSProxyServer
@@ -37,9 +38,7 @@ from servers.scripted import (
     chunked_response,
     response,
 )
-from servers.tls import TLSServer
 from wirepool import HTTPConnectionPool, HTTPSConnectionPool, ProxyManager
-from wirepool.connection import HTTPConnection, HTTPSConnection
 from wirepool.exceptions import HTTPError, ProtocolError, ReadTimeoutError
 
 Serve = Callable[..., ScriptedServer]
@@ -47,41 +46,6 @@ Proxies = Callable[..., ProxyServer | TLSProxyServer]
 Log = Callable[[], list[str]]
 
 TOO_LARGE = response(b"too much", status=413, reason="Too Large", headers=[("Connection", "close")])
-
-
-class Site:
-    """Servers of one scheme, and what connects to them; all of it ends with the test, or by :meth:`close`."""
-
-    def __init__(self, scheme: str, certs: Authority) -> None:
-        self.secure = scheme == "https"
-        self._certificate = certs.localhost
-        self._trust = {"ca_certs": certs.ca_file} if self.secure else {}
-        self._stack = contextlib.ExitStack()
-
-    def serve(self, *scripts: Any, default: Any = None) -> ScriptedServer:
-        if self.secure:
-            return self._stack.enter_context(TLSServer(*scripts, default=default, certificate=self._certificate))
-        return self._stack.enter_context(ScriptedServer(*scripts, default=default))
-
-    def proxy(self, *scripts: Any) -> ProxyServer:
-        return self._stack.enter_context(ProxyServer(*scripts))
-
-    def connection(self, server: Any, **options: Any) -> HTTPConnection:
-        kind: Any = HTTPSConnection if self.secure else HTTPConnection
-        conn: HTTPConnection = kind(server.host, server.port, **{"timeout": SOON, **self._trust, **options})
-        self._stack.callback(conn.close)
-        return conn
-
-    def pool(self, server: Any, **options: Any) -> HTTPConnectionPool:
-        kind: Any = HTTPSConnectionPool if self.secure else HTTPConnectionPool
-        pool: HTTPConnectionPool = kind(
-            server.host, server.port, **{"timeout": SOON, "retries": False, **self._trust, **options}
-        )
-        self._stack.callback(pool.close)
-        return pool
-
-    def close(self) -> None:
-        self._stack.close()
 
 
 @pytest.fixture(params=["http", "https"])
@@ -95,23 +59,6 @@ def site(request: pytest.FixtureRequest, certs: Authority) -> Iterator[Site]:
 def log(caplog: pytest.LogCaptureFixture) -> Log:
     caplog.set_level(logging.DEBUG, "wirepool.connectionpool")
     return lambda: [record.getMessage() for record in caplog.records]
-
-
-def state(conn: HTTPConnection) -> dict[str, Any]:
-    """What a connection says of itself, the liveness of the socket apart."""
-    return {
-        "closed": conn.is_closed,
-        "verified": conn.is_verified,
-        "proxy": conn.proxy_is_verified,
-        "reached": conn.has_connected_to_proxy,
-    }
-
-
-CLOSED = {"closed": True, "verified": False, "proxy": None, "reached": False}
-
-
-def opened(site: Site) -> dict[str, Any]:
-    return {"closed": False, "verified": site.secure, "proxy": None, "reached": False}
 
 
 # --- connecting, explicit and implied ---------------------------------------------------------------------------------
