@@ -172,7 +172,7 @@ def test_the_client_certificate_is_for_origins(
     with through(proxy, certs, cert_file=mine.cert_file, key_file=mine.key_file, **options) as client:
         assert client.request("GET", url).data == b"ok"
     assert proxy.connections[0].client_certificate is None
-    assert [conn.client_name for conn in origin.connections] == ["me"] * (way == "tunnelled")
+    assert [conn.client_certificate for conn in origin.connections] == [mine.der] * (way == "tunnelled")
 
 
 def test_a_client_certificate_for_the_proxy(
@@ -181,10 +181,11 @@ def test_a_client_certificate_for_the_proxy(
     origin = scripted_tls(default=serving(OK), client_ca=certs.ca_file, client_required=False)
     proxy = scripted_proxy(tls=True, client_ca=certs.ca_file)
     context = context_for(certs.ca_file)
-    certs.client("me").load_into(context)
+    mine = certs.client("me")
+    mine.load_into(context)
     with through(proxy, certs, proxy_ssl_context=context) as client:
         assert client.request("GET", origin.url).data == b"ok"
-    assert proxy.connections[0].client_name == "me"
+    assert proxy.connections[0].client_certificate == mine.der
     assert origin.connections[0].client_certificate is None
 
 
