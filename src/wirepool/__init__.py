@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from wirepool import _core as _core  # first: says what to do where it was not compiled
 from wirepool import exceptions as exceptions
 from wirepool._collections import HTTPHeaderDict
+from wirepool._reexports import reexports
 from wirepool._version import __version__ as __version__
 from wirepool.connectionpool import HTTPConnectionPool, HTTPSConnectionPool, connection_from_url
 from wirepool.filepost import encode_multipart_formdata
@@ -53,6 +54,9 @@ __all__ = (
     "proxy_from_url",
     "request",
 )
+
+if not TYPE_CHECKING:
+    __getattr__ = reexports(__name__)
 
 logging.getLogger(__name__).addHandler(NullHandler())
 

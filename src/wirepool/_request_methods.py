@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from wirepool._collections import HTTPHeaderDict
+from wirepool._reexports import reexports
 from wirepool.filepost import encode_multipart_formdata
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
+    from wirepool._aliases import _TYPE_ENCODE_URL_FIELDS
     from wirepool._base_connection import _TYPE_BODY
     from wirepool.filepost import _TYPE_FIELDS
     from wirepool.response import BaseHTTPResponse
-
-    _TYPE_ENCODE_URL_FIELDS = Sequence[tuple[str, str | bytes]] | Mapping[str, str | bytes]
+else:
+    __getattr__ = reexports(__name__)
 
 __all__ = ["RequestMethods"]
 

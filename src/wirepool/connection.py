@@ -35,6 +35,7 @@ from wirepool._errors import cannot_be_skipped, stdlib_error
 from wirepool._gear import OURS, is_genuine_socket, is_genuine_tls_socket, shutdown_of
 from wirepool._http_client import Response
 from wirepool._lookup import check_resolver, pinned
+from wirepool._reexports import reexports
 from wirepool._version import __version__
 from wirepool.exceptions import (
     ConnectTimeoutError,
@@ -76,6 +77,8 @@ if TYPE_CHECKING:
 
     _TYPE_RESOLVER = Callable[[str, int], Iterable[str]]
     _TYPE_RESOLVE = Mapping[str, Iterable[str]]
+else:
+    __getattr__ = reexports(__name__)
 
 __all__ = ["HTTPConnection", "HTTPSConnection", "VerifiedHTTPSConnection"]
 

@@ -22,6 +22,7 @@ from wirepool._base_connection import ProxyConfig as ProxyConfig
 from wirepool._collections import HTTPHeaderDict
 from wirepool._core.headers_out import is_plain_target
 from wirepool._core.idle import IdleQueue
+from wirepool._reexports import reexports
 from wirepool._request_methods import RequestMethods
 from wirepool._retrying import (
     after_failure,
@@ -77,6 +78,8 @@ if TYPE_CHECKING:
     from wirepool.util.timeout import _TYPE_TIMEOUT
 
     _TYPE_TIMEOUT_OR_OBJECT = Timeout | _TYPE_TIMEOUT
+else:
+    __getattr__ = reexports(__name__)
 
 __all__ = ["ConnectionPool", "HTTPConnectionPool", "HTTPSConnectionPool", "connection_from_url"]
 

@@ -11,6 +11,8 @@ from email.errors import MessageDefect
 from http.client import IncompleteRead as httplib_IncompleteRead
 from typing import TYPE_CHECKING, Any
 
+from wirepool._reexports import reexports
+
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
     # What pickle wants from __reduce__: how to build the object again, with what, and what to put in its __dict__.
     Recipe = tuple[Callable[..., object], tuple[object, ...]] | tuple[Callable[..., object], tuple[object, ...], object]
+else:
+    __getattr__ = reexports(__name__)
 
 
 class HTTPError(Exception):

@@ -6,9 +6,13 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from wirepool._reexports import reexports
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Self
+else:
+    __getattr__ = reexports(__name__)
 
 _TYPE_FIELD_VALUE = str | bytes
 # The data alone; or file name and data; or file name, data and media type.

@@ -6,8 +6,13 @@ import codecs
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from io import BytesIO
+from typing import TYPE_CHECKING
 
+from wirepool._reexports import reexports
 from wirepool.fields import _TYPE_FIELD_VALUE_TUPLE, RequestField
+
+if not TYPE_CHECKING:
+    __getattr__ = reexports(__name__)
 
 _TYPE_FIELDS_SEQUENCE = Iterable[tuple[str, _TYPE_FIELD_VALUE_TUPLE] | RequestField]
 _TYPE_FIELDS = _TYPE_FIELDS_SEQUENCE | Mapping[str, _TYPE_FIELD_VALUE_TUPLE]

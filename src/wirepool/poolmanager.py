@@ -23,6 +23,7 @@ from wirepool._poolkey import SSL_KEYWORDS as SSL_KEYWORDS
 from wirepool._poolkey import PoolKey as PoolKey
 from wirepool._poolkey import _default_key_normalizer as _default_key_normalizer
 from wirepool._poolkey import key_fn_by_scheme as key_fn_by_scheme
+from wirepool._reexports import reexports
 from wirepool._request_methods import RequestMethods
 from wirepool._retrying import rewind, without
 from wirepool._unix import SCHEME as _UNIX
@@ -55,6 +56,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
     from typing import Literal, Self
+else:
+    __getattr__ = reexports(__name__)
 
 __all__ = ["PoolManager", "ProxyManager", "proxy_from_url"]
 

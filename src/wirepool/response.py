@@ -33,6 +33,7 @@ from ._decode import (
     _get_decoder,
 )
 from ._gear import shutdown_of
+from ._reexports import reexport
 from .exceptions import (
     BodyNotHttplibCompatible,
     DecodeError,
@@ -104,18 +105,10 @@ _VERSIONS = {9: "HTTP/0.9", 10: "HTTP/1.0", 11: "HTTP/1.1", 20: "HTTP/2"}
 
 
 def __getattr__(name: str) -> Any:
-    # HTTPConnection would be a circular import; the others are modules that few programs need.
-    if name == "HTTPConnection":
-        from .connection import HTTPConnection
-
-        return HTTPConnection
-    if name == "_json":
-        import json
-
-        return json
+    # These take imports that few programs need.
     if name == "brotli" or (name in ("zstd", "ZstdDecoder") and HAS_ZSTD):
         return getattr(_decode, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return reexport(__name__, name)
 
 
 class HTTPResponse(ResponseBody):

@@ -26,9 +26,10 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wirepool import util
+from wirepool._reexports import reexports
 from wirepool.contrib._pyopenssl_certificates import (
     SSL,
     count_certificates,
@@ -51,6 +52,9 @@ __all__ = [
     "inject_into_urllib3",
     "orig_util_SSLContext",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = reexports(__name__)
 
 #: The class of contexts as it was when this module was imported.
 orig_util_SSLContext: Any = util.ssl_.SSLContext

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
 
 from wirepool import _gear
 from wirepool._lookup import look_up
+from wirepool._reexports import reexports
 from wirepool.connection import HTTPConnection, HTTPSConnection
 from wirepool.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from wirepool.exceptions import (
@@ -37,6 +38,8 @@ from wirepool.util.url import parse_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+else:
+    __getattr__ = reexports(__name__)
 
 try:
     import socks  # type: ignore[import-untyped]

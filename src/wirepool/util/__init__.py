@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from wirepool._reexports import reexports
 from wirepool.util import proxy as proxy
 from wirepool.util import ssl_match_hostname as ssl_match_hostname
 from wirepool.util import util as util
@@ -22,6 +25,9 @@ from wirepool.util.ssl_ import (
 from wirepool.util.timeout import Timeout
 from wirepool.util.url import Url, parse_url
 from wirepool.util.wait import wait_for_read, wait_for_write
+
+if not TYPE_CHECKING:
+    __getattr__ = reexports(__name__)
 
 __all__ = (
     "ALPN_PROTOCOLS",

@@ -9,6 +9,7 @@ from enum import Enum
 from types import GeneratorType
 from typing import IO, Any, AnyStr, Final, NamedTuple
 
+from wirepool._reexports import reexport
 from wirepool.exceptions import UnrewindableBodyError
 from wirepool.util.util import to_bytes
 
@@ -50,10 +51,10 @@ _TYPE_BODY_POSITION = int | _TYPE_FAILEDTELL
 _OPTIONAL_CODINGS = {"br": ("brotlicffi", "brotli"), "zstd": ("compression.zstd", "backports.zstd")}
 
 
-def __getattr__(name: str) -> str:
+def __getattr__(name: str) -> Any:
     # Looking for decoders means importing them, which is not worth doing before somebody asks.
     if name != "ACCEPT_ENCODING":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return reexport(__name__, name)
     codings = [coding for coding, modules in _OPTIONAL_CODINGS.items() if any(map(_can_import, modules))]
     value = globals()[name] = ",".join(["gzip", "deflate", *codings])
     return value
@@ -118,7 +119,7 @@ def _codings(wanted: bool | list[str] | str) -> str:
         return wanted
     if isinstance(wanted, list):
         return ",".join(wanted)
-    return globals().get("ACCEPT_ENCODING") or __getattr__("ACCEPT_ENCODING")
+    return str(globals().get("ACCEPT_ENCODING") or __getattr__("ACCEPT_ENCODING"))
 
 
 def _basic(credentials: str, encoding: str) -> str:

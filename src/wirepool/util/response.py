@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import http.client
 from email.errors import MultipartInvariantViolationDefect, StartBoundaryNotFoundDefect
+from typing import TYPE_CHECKING
 
+from wirepool._reexports import reexports
 from wirepool.exceptions import HeaderParsingError
 
 __all__ = [
@@ -15,6 +17,9 @@ __all__ = [
     "is_fp_closed",
     "is_response_to_head",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = reexports(__name__)
 
 # The email parser is given the header alone: that the parts of a multipart body are missing is no defect here.
 _EXPECTED_DEFECTS = (StartBoundaryNotFoundDefect, MultipartInvariantViolationDefect)

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
+from wirepool._reexports import reexport
 from wirepool.exceptions import ProxySchemeUnsupported, SSLError
 from wirepool.util.url import _IPV4_RE, _lazy_pattern
 
@@ -96,7 +97,7 @@ def __getattr__(name: str) -> Any:
         return _lazy_pattern(name)
     if name == "SSLTransport":
         return _load_transport()
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return reexport(__name__, name)
 
 
 def _load_transport() -> Any:

@@ -20,11 +20,14 @@ from socket import SocketIO
 from time import monotonic
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, TypeAlias, TypeVar, cast
 
+from wirepool._reexports import reexports
 from wirepool.exceptions import ProxySchemeUnsupported
 
 if TYPE_CHECKING:
     import socket as socket_module
     from typing import Self
+else:
+    __getattr__ = reexports(__name__)
 
 __all__ = ["SSL_BLOCKSIZE", "ProxySchemeUnsupported", "SSLTransport"]
 
