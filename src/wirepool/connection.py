@@ -269,6 +269,14 @@ class HTTPConnection(_HTTPConnection):
         super().set_tunnel(host, port=port, headers=headers)
         self._tunnel_scheme = scheme
 
+    # What the standard library's own way of opening a tunnel asks, for subclasses that go it.
+    _is_legal_header_name = staticmethod(http.client._is_legal_header_name)  # type: ignore[attr-defined]
+    _is_illegal_header_value = staticmethod(http.client._is_illegal_header_value)  # type: ignore[attr-defined]
+    _contains_disallowed_url_pchar_re = http.client._contains_disallowed_url_pchar_re  # type: ignore[attr-defined]
+
+    def _wrap_ipv6(self, ip: bytes) -> bytes:
+        return b"[%b]" % ip if b":" in ip and not ip.startswith(b"[") else ip
+
     def _tunnel(self) -> None:
         """Ask the proxy for a tunnel to the host that :meth:`set_tunnel` named.
 
@@ -566,6 +574,10 @@ class HTTPConnection(_HTTPConnection):
             original.owner = weakref.ref(self)
             if options.enforce_content_length:
                 original.demand_clean_end()
+        else:
+            from wirepool import _messages
+
+            _messages.unfold_all(original.msg)
         self._warn_of_bad_headers(original, options.request_url)
         return _response_from(original, options, shutdown)
 
