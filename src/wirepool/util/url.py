@@ -25,8 +25,9 @@ _NORMALIZABLE_SCHEMES = ("http", "https", None)
 _MAX_PORT = 65535
 
 # Characters that may stand for themselves in a component (RFC 3986 section 2 and 3). All others are percent-encoded.
-_UNRESERVED_CHARS = frozenset(string.ascii_letters + string.digits + "._-~")
-_SUB_DELIM_CHARS = frozenset("!$&'()*+,;=")
+# No frozen sets: programs add what a server of theirs cannot read encoded.
+_UNRESERVED_CHARS = set(string.ascii_letters + string.digits + "._-~")
+_SUB_DELIM_CHARS = set("!$&'()*+,;=")
 _USERINFO_CHARS = _UNRESERVED_CHARS | _SUB_DELIM_CHARS | {":"}
 _PATH_CHARS = _USERINFO_CHARS | {"@", "/"}
 _QUERY_CHARS = _PATH_CHARS | {"?"}
