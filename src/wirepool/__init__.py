@@ -61,6 +61,24 @@ if not TYPE_CHECKING:
 logging.getLogger(__name__).addHandler(NullHandler())
 
 
+def _check_openssl() -> None:
+    """Refuse an OpenSSL that lacks TLS 1.3, warn of libraries that are tested with nowhere; no ssl module is fine."""
+    try:
+        import ssl
+    except ImportError:
+        return
+    if not ssl.OPENSSL_VERSION.startswith("OpenSSL "):
+        import warnings
+
+        advice = "wirepool is tested with OpenSSL 1.1.1 and newer; this Python's ssl module has {!r}: HTTPS may fail"
+        warnings.warn(advice.format(ssl.OPENSSL_VERSION), exceptions.NotOpenSSLWarning, stacklevel=3)
+    elif ssl.OPENSSL_VERSION_INFO < (1, 1, 1):
+        raise ImportError(f"wirepool needs OpenSSL 1.1.1 or newer, and this Python has {ssl.OPENSSL_VERSION!r}")
+
+
+_check_openssl()
+
+
 def add_stderr_logger(level: int = logging.DEBUG) -> logging.StreamHandler[TextIO]:
     """Log to stderr what this package has to say; returns the handler, for taking it away again."""
     logger = logging.getLogger(__name__)
