@@ -74,6 +74,8 @@ cdef class TlsStream:
         cdef int64_t left_ns = 0
         cdef int64_t set_ns = <int64_t>(timeout * 1e9) if deadline_ns >= 0 else 0
         cdef Py_ssize_t sent = 0
+        if n == 0:
+            return 0  # and no empty record
         self.limit(timeout)
         while True:
             try:
