@@ -80,12 +80,12 @@ class PoolKey(NamedTuple):
     key_assert_fingerprint: str | None
     key_server_hostname: str | None
     key_blocksize: int | None
-    # Ours
-    key_cert_data: str | bytes | None
-    key_key_data: str | bytes | None
-    key_ssl_resumption: bool | None
-    key_resolver: Callable[[str, int], Iterable[str]] | _Itself | None
-    key_resolve: frozenset[tuple[tuple[str, int], tuple[str, ...]]] | None
+    # Ours; with defaults, for those who make keys themselves
+    key_cert_data: str | bytes | None = None
+    key_key_data: str | bytes | None = None
+    key_ssl_resumption: bool | None = None
+    key_resolver: Callable[[str, int], Iterable[str]] | _Itself | None = None
+    key_resolve: frozenset[tuple[tuple[str, int], tuple[str, ...]]] | None = None
 
 
 class _Itself:
