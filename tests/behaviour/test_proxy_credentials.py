@@ -1,4 +1,4 @@
-"""Who gets which secret: what is for the proxy reaches no origin, what is for an origin no other, the proxy included."""
+"""Who gets which secret: what is for a proxy reaches no origin, what is for an origin no other, the proxy included."""
 
 from __future__ import annotations
 
