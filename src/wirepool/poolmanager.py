@@ -161,7 +161,7 @@ class PoolManager(RequestMethods):
     def clear(self) -> None:
         """Forget all pools. Their idle connections are closed; requests under way go on."""
         self.pools.clear()
-        for manager in self._by_proxy.values():
+        for manager in list(self._by_proxy.values()):
             manager.clear()
         self._by_proxy.clear()
 
@@ -459,10 +459,10 @@ class ProxyManager(PoolManager):
     origins are forwarded by the proxy, over connections that all such origins share.
 
     :param proxy_url: ``http://`` or ``https://`` (TLS on the way to the proxy). User and password in it are sent to the
-        proxy (Basic, RFC 7617) unless ``proxy_headers`` has a ``Proxy-Authorization``.
+        proxy (Basic, RFC 7617) unless ``proxy_headers`` has a ``Proxy-Authorization``. Or a pool for the proxy's host.
     :param proxy_headers: fields for the proxy: sent with ``CONNECT``, and with each request that is forwarded.
-    :param proxy_ssl_context: for TLS with the proxy. Without one, the manager's CA certificates are used for that too,
-        but nothing else that is meant for origins.
+    :param proxy_ssl_context: for TLS with the proxy. Without one, the manager's CA certificates, ``cert_reqs`` and
+        versions of TLS hold for the proxy, too; no context, name, fingerprint or certificate that is for origins does.
     :param use_forwarding_for_https: let an ``https`` proxy forward requests for ``https`` origins as well: it sees and
         may change all of them, and verifying the origin is its business.
     :param proxy_assert_hostname: the name that the proxy's certificate must be for; False for any.
