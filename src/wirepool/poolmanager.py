@@ -551,8 +551,9 @@ def _for_forwarding(host: str | None, headers: Mapping[str, str] | None) -> Mapp
     if host:
         fields["Host"] = host
     if headers:
-        given = {to_str(name).lower() for name in headers}
-        fields = {name: value for name, value in fields.items() if name in headers or name.lower() not in given}
+        given = {to_str(name) for name in headers}  # "in" may not tell cases apart, and the update must
+        lowered = {name.lower() for name in given}
+        fields = {name: value for name, value in fields.items() if name in given or name.lower() not in lowered}
         fields.update(headers)
     return fields
 
