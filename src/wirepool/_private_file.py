@@ -9,7 +9,7 @@ Threading: nothing is shared.
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -51,8 +51,15 @@ def _on_disk(content: bytes) -> Iterator[str]:
             os.close(descriptor)
         yield path
     finally:
+        with suppress(FileNotFoundError):  # somebody tidied up
+            _destroy(path, len(content))
+
+
+def _destroy(path: str, size: int) -> None:
+    try:
         with open(path, "r+b") as file:
-            file.write(bytes(len(content)))
+            file.write(bytes(size))
+    finally:
         os.unlink(path)
 
 
