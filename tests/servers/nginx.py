@@ -15,7 +15,7 @@ path                           answer
 anything else                  404
 =============================  =======================================================================================
 
-With a certificate it listens on four ports more, which speak TLS; see :class:`TLSListeners`.
+With a certificate it listens on five ports more, which speak TLS; see :class:`TLSListeners`.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from ._process import ServerMissing, ServerProcess, answers, find_program, free_
 
 __all__ = [
     "BIG_SIZE",
+    "HTTP2_REQUESTS",
     "JSON_BODY",
     "STATUSES",
     "Listener",
@@ -40,6 +41,7 @@ __all__ = [
 
 STATUSES = (200, 201, 204, 304, 400, 401, 403, 404, 405, 410, 413, 418, 429, 500, 502, 503, 504)
 BIG_SIZE = 10_000_000
+HTTP2_REQUESTS = 20
 JSON_BODY = (
     b'{"id": 48213, "name": "spanner, adjustable", "price": "17.90", "currency": "EUR", "in_stock": true, '
     b'"tags": ["tools", "steel"], "rating": 4.5}'
@@ -161,6 +163,8 @@ class TLSListeners:
     """TLS 1.3 only."""
     client: Listener
     """Requests without a client certificate get 400, as is nginx's way. Equal to ``both`` without a ``client_ca``."""
+    http2: Listener
+    """HTTP/2 with clients that offer it, at most :data:`HTTP2_REQUESTS` on a connection."""
 
 
 class NginxServer(ServerProcess):
@@ -215,7 +219,7 @@ class NginxServer(ServerProcess):
         if self._certificate is None:
             (self.port,) = free_ports(self.host, 1)
             return [f"listen {self.netloc};"]
-        self.port, *ports = free_ports(self.host, 5)
+        self.port, *ports = free_ports(self.host, 6)
         self._tls = TLSListeners(*(Listener(self.host, port) for port in ports))
         client = f"ssl_verify_client on; ssl_client_certificate {self._client_ca};" if self._client_ca else ""
         return [
@@ -224,12 +228,13 @@ class NginxServer(ServerProcess):
             self._secure(self.tls.tls12, "TLSv1.2"),
             self._secure(self.tls.tls13, "TLSv1.3"),
             self._secure(self.tls.client, "TLSv1.2 TLSv1.3", client),
+            self._secure(self.tls.http2, "TLSv1.2 TLSv1.3", f"keepalive_requests {HTTP2_REQUESTS};", parameter="http2"),
         ]
 
-    def _secure(self, listener: Listener, protocols: str, more: str = "") -> str:
+    def _secure(self, listener: Listener, protocols: str, more: str = "", *, parameter: str = "") -> str:
         assert self._certificate is not None
         return (
-            f"listen {listener.netloc} ssl; ssl_protocols {protocols}; {more} "
+            f"listen {listener.netloc} ssl {parameter}; ssl_protocols {protocols}; {more} "
             f"ssl_certificate {self._certificate.cert_file}; ssl_certificate_key {self._certificate.key_file};"
         )
 
