@@ -167,7 +167,9 @@ class Peer:
         self._gone = True
 
     def hang_up(self) -> NoReturn:
-        """Closes, with a good-bye of TLS but without one of HTTP/2."""
+        """Closes, with a good-bye of TLS but without one of HTTP/2, and without a RST that would overtake data."""
+        self.conn.half_close()
+        self.conn.wait_eof()
         raise EndOfStream(b"")
 
 

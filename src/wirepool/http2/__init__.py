@@ -19,13 +19,22 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-__all__ = ["extract_from_urllib3", "inject_into_urllib3", "orig_HTTPSConnection"]
+__all__ = ["extract_from_urllib3", "inject_into_urllib3"]
 
 #: The class of connections that was replaced; None while nothing is.
 orig_HTTPSConnection: Any = None
 
 _SUPPORTED = 4  # major version of h2
 _INSTALL = "pip install 'wirepool[h2]'"
+
+
+def __getattr__(name: str) -> Any:
+    # urllib3 offers it here; importing it takes longer than all of this package.
+    if name == "version":
+        from importlib.metadata import version
+
+        return version
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class _Injection:

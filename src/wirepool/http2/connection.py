@@ -28,6 +28,7 @@ from wirepool.exceptions import ProtocolError
 from wirepool.http2 import probe
 from wirepool.http2._fields import RequestHead
 from wirepool.http2._session import Answer, Session
+from wirepool.response import BaseHTTPResponse as BaseHTTPResponse
 from wirepool.response import HTTPResponse
 from wirepool.util import ssl_
 from wirepool.util.request import body_to_chunks
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
     from wirepool._base_connection import _TYPE_BODY
 
 __all__ = ["HTTP2Connection", "HTTP2Response"]
+
+# By these names they are known to users of urllib3.
+orig_HTTPSConnection = HTTPSConnection
+ConnectionError = ProtocolError
 
 log = logging.getLogger(__name__)
 
