@@ -17,7 +17,9 @@ Threading: injection is process-wide and done under a lock. Connections that exi
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from wirepool._reexports import reexports
 
 __all__ = ["extract_from_urllib3", "inject_into_urllib3"]
 
@@ -28,13 +30,8 @@ _SUPPORTED = 4  # major version of h2
 _INSTALL = "pip install 'wirepool[h2]'"
 
 
-def __getattr__(name: str) -> Any:
-    # urllib3 offers it here; importing it takes longer than all of this package.
-    if name == "version":
-        from importlib.metadata import version
-
-        return version
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:
+    __getattr__ = reexports(__name__)
 
 
 class _Injection:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from wirepool import _fork
 from wirepool._base_connection import _ResponseOptions
 from wirepool._collections import HTTPHeaderDict
+from wirepool._reexports import reexports
 from wirepool.connection import HTTPSConnection, _get_default_user_agent
 from wirepool.exceptions import ProtocolError
 from wirepool.http2 import probe
@@ -35,6 +36,8 @@ from wirepool.util.request import body_to_chunks
 
 if TYPE_CHECKING:
     from wirepool._base_connection import _TYPE_BODY
+else:
+    __getattr__ = reexports(__name__)
 
 __all__ = ["HTTP2Connection", "HTTP2Response"]
 
