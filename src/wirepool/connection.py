@@ -165,7 +165,7 @@ class HTTPConnection(_HTTPConnection):
         resolver: _TYPE_RESOLVER | None = None,
         resolve: _TYPE_RESOLVE | None = None,
     ) -> None:
-        if port is not None and host.startswith("[") and host.endswith("]"):
+        if port is not None and host and host.startswith("[") and host.endswith("]"):
             host = host[1:-1]  # the standard library does it only if there is no port
         super().__init__(
             host=host,
