@@ -322,7 +322,7 @@ def test_the_host_of_a_connection(site: Site) -> None:
 
 
 @pytest.mark.parametrize("host", ["x" * 64 + ".test", "a..test", ".a.test", "\xfc" * 64], ids=ascii)
-def test_a_name_that_cannot_be(site: Site, gear: str, names: Names, host: str, no_leaks: None) -> None:
+def test_a_name_that_cannot_be(site: Site, gear: str, names: Names, host: str) -> None:
     """Not an error of the network: it is not tried again."""
     if host.isascii():  # others are refused before there is a pool
         pool = site.pool(At(("", 1), host), retries=Retry(5), block=True)
@@ -336,7 +336,6 @@ def test_a_name_that_cannot_be(site: Site, gear: str, names: Names, host: str, n
         conn.connect()
     assert conn.is_closed
     assert names.asked == []
-    site.close()
 
 
 # --- one of several addresses -----------------------------------------------------------------------------------------
@@ -497,13 +496,13 @@ def test_look_up_and_handshake_share_the_limit(secure: Site, gear: str, names: N
     server = secure.serve(named="a.test", handshake=STALL)
 
     def slowly() -> list[str]:
-        time.sleep(0.4)
+        time.sleep(0.3)
         return [server.host]
 
     names.known["a.test"] = slowly
     pool = secure.pool(server, host="a.test", block=True)
-    with taking(0.6, 0.95), pytest.raises(ReadTimeoutError):
-        pool.urlopen("GET", "/", timeout=0.6)
+    with taking(0.4, 0.68), pytest.raises(ReadTimeoutError):
+        pool.urlopen("GET", "/", timeout=0.4)
 
 
 def test_a_tunnel_is_within_the_limit(secure: Site, gear: str, no_leaks: None) -> None:
@@ -511,12 +510,12 @@ def test_a_tunnel_is_within_the_limit(secure: Site, gear: str, no_leaks: None) -
 
     def hesitate(conn: Any) -> None:
         conn.recv_head()
-        conn.pause(0.4)
+        conn.pause(0.3)
         conn.send(ESTABLISHED)
         conn.hold()
 
-    manager = secure.manager(ProxyManager, secure.proxy(hesitate).url, timeout=0.6, retries=False)
-    with taking(0.6, 0.95), pytest.raises(HTTPError):
+    manager = secure.manager(ProxyManager, secure.proxy(hesitate).url, timeout=0.4, retries=False)
+    with taking(0.4, 0.68), pytest.raises(HTTPError):
         manager.request("GET", "https://origin.test/")
     manager.clear()
     secure.close()
@@ -705,9 +704,7 @@ RAISED: list[tuple[Exception, type[Exception]]] = [
 
 
 @pytest.mark.parametrize(("error", "expected"), RAISED, ids=repr)
-def test_a_resolver_that_raises(
-    site: Site, gear: str, error: Exception, expected: type[Exception], no_leaks: None
-) -> None:
+def test_a_resolver_that_raises(site: Site, gear: str, error: Exception, expected: type[Exception]) -> None:
     def resolver(host: str, port: int) -> list[str]:
         raise error
 
@@ -720,7 +717,6 @@ def test_a_resolver_that_raises(
         with pytest.raises(MaxRetryError):
             pool.urlopen("GET", "/", retries=1)
     assert free_slots(pool) == 1
-    site.close()
 
 
 @pytest.mark.parametrize("answer", [[], ["not an address"], "127.0.0.1", [""], ["127.0.0.1:80"]], ids=repr)

@@ -284,8 +284,6 @@ class Endless:
 def refusing_early(conn: Connection) -> None:
     """Answers before the body, reads a little of it, and goes: with a RST, as unread bytes are left."""
     conn.recv_head()
-    # What Nagle's algorithm holds back would be lost with the RST.
-    conn.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     conn.send(TOO_LARGE)
     conn.recv_bytes()
 
@@ -465,12 +463,12 @@ def spoil(pool: HTTPConnectionPool) -> Any:
     return conn
 
 
-@pytest.mark.parametrize("end", [Close(), Reset(), Send(b"unasked"), Send(OK)], ids=repr)
+@pytest.mark.parametrize("end", [Close(), Reset(), Send(OK)], ids=["closed", "reset", "bytes"])
 @pytest.mark.parametrize("preload", [True, False])
 def test_a_spoiled_idle_connection_is_replaced_silently(
     site: Site, gear: str, log: Log, end: Any, preload: bool
 ) -> None:
-    first = [Recv(), Send(OK), Recv(), Send(OK), Pause(0.02), end, Hold()]
+    first = [Recv(), Send(OK), Recv(), Send(OK), Pause(0.01), end, Hold()]
     server = site.serve(first, default=answering(response(b"new")))
     pool = site.pool(server, block=True)
     assert pool.urlopen("GET", "/1").data == pool.urlopen("GET", "/2").data == b"ok"
