@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import ssl
 import sys
@@ -45,6 +46,11 @@ def _common_name(der: bytes | None) -> str | None:
     return str(name.value)
 
 
+@functools.cache
+def anna(certs: Authority, password: str | None = None) -> Certificate:
+    return certs.client("anna", password=password)
+
+
 def text(path: str) -> str:
     return Path(path).read_text()
 
@@ -80,8 +86,8 @@ ENCRYPTED: dict[str, Options] = {
 def test_where_the_certificate_comes_from(
     server: TLSServer, certs: Authority, options: Options, own_context: bool
 ) -> None:
-    more = {"ssl_context": ssl.create_default_context()} if own_context else {}
-    with https_pool(server, ca_certs=certs.ca_file, **options(certs.client("anna")), **more) as pool:
+    more = {"ssl_context": ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)} if own_context else {}
+    with https_pool(server, ca_certs=certs.ca_file, **options(anna(certs)), **more) as pool:
         assert get(pool) == b"ok"
         anew(pool)
         assert get(pool) == b"ok"
@@ -91,23 +97,22 @@ def test_where_the_certificate_comes_from(
 @pytest.mark.parametrize("password", ["right", b"right", lambda: "right"], ids=["str", "bytes", "function"])
 @pytest.mark.parametrize("options", ENCRYPTED.values(), ids=ENCRYPTED.keys())
 def test_encrypted_key(server: TLSServer, certs: Authority, options: Options, password: Any) -> None:
-    anna = options(certs.client("anna", password="right"))
-    with https_pool(server, ca_certs=certs.ca_file, key_password=password, **anna) as pool:
+    client = options(anna(certs, "right"))
+    with https_pool(server, ca_certs=certs.ca_file, key_password=password, **client) as pool:
         assert get(pool) == b"ok"
     assert names_at(server) == ["anna"]
 
 
 @pytest.mark.parametrize("options", ENCRYPTED.values(), ids=ENCRYPTED.keys())
-def test_encrypted_key_without_its_password(
-    no_leaks: None, server: TLSServer, certs: Authority, options: Options
-) -> None:
-    anna = options(certs.client("anna", password="right"))
-    with https_pool(server, ca_certs=certs.ca_file, block=True, **anna) as pool:
+def test_encrypted_key_without_its_password(server: TLSServer, certs: Authority, options: Options) -> None:
+    client = options(anna(certs, "right"))
+    with https_pool(server, ca_certs=certs.ca_file, block=True, **client) as pool:
         # OpenSSL would ask for it on the terminal, and wait.
         assert "key is encrypted, password is required" in str(refusal(pool))
         assert pool.pool.qsize() == 1
-    with https_pool(server, ca_certs=certs.ca_file, key_password="wrong", **anna) as pool:
+    with https_pool(server, ca_certs=certs.ca_file, key_password="wrong", **client) as pool:
         refusal(pool)
+    server.wait_over()
     assert server.requests == []
 
 
@@ -122,20 +127,19 @@ MIXED: dict[str, tuple[dict[str, str], str]] = {
 
 
 @pytest.mark.parametrize(("options", "message"), MIXED.values(), ids=MIXED.keys())
-def test_options_that_make_no_certificate(
-    no_leaks: None, server: TLSServer, certs: Authority, options: Any, message: str
-) -> None:
+def test_options_that_make_no_certificate(server: TLSServer, certs: Authority, options: Any, message: str) -> None:
     with https_pool(server, ca_certs=certs.ca_file, block=True, **options) as pool:
         assert message in str(refusal(pool))
         assert pool.pool.qsize() == 1
+        server.wait_over()
     assert server.requests == []
 
 
 def test_key_of_another_certificate(server: TLSServer, certs: Authority) -> None:
-    anna, otto = certs.client("anna"), certs.client("otto")
-    with https_pool(server, ca_certs=certs.ca_file, cert_file=anna.cert_file, key_file=otto.key_file) as pool:
+    hers, his = anna(certs), certs.client("otto")
+    with https_pool(server, ca_certs=certs.ca_file, cert_file=hers.cert_file, key_file=his.key_file) as pool:
         assert "mismatch" in str(refusal(pool)).lower()
-    mixed = {"cert_data": text(anna.cert_file), "key_data": text(otto.key_file)}
+    mixed = {"cert_data": text(hers.cert_file), "key_data": text(his.key_file)}
     with https_pool(server, ca_certs=certs.ca_file, **mixed) as pool:
         assert "mismatch" in str(refusal(pool)).lower()
 
@@ -171,8 +175,8 @@ _files = Files()
 @pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="only Linux has files in memory")
 @pytest.mark.parametrize("password", [None, "right"])
 def test_a_key_in_memory_stays_there(no_leaks: None, server: TLSServer, certs: Authority, password: str | None) -> None:
-    anna = certs.client("anna", password=password)
-    options = {"cert_data": text(anna.cert_file), "key_data": text(anna.key_file), "key_password": password}
+    client = anna(certs, password)
+    options = {"cert_data": text(client.cert_file), "key_data": text(client.key_file), "key_password": password}
     with https_pool(server, ca_certs=certs.ca_file, **options) as pool:
         with _files.listen() as seen:
             assert get(pool) == b"ok"
@@ -245,10 +249,10 @@ def test_certificates_from_memory_on_the_same_pool(scripted_tls: Serve, certs: A
 
 def test_pools_of_two_identities(scripted_tls: Serve, certs: Authority) -> None:
     server = scripted_tls(default=once_closing(), client_ca=certs.ca_file)
-    anna, otto = (PLAIN["two files"](certs.client(name)) for name in ("anna", "otto"))
+    her_files, his_files = (PLAIN["two files"](certs.client(name)) for name in ("anna", "otto"))
     with (
-        https_pool(server, ca_certs=certs.ca_file, **anna) as hers,
-        https_pool(server, ca_certs=certs.ca_file, **otto) as his,
+        https_pool(server, ca_certs=certs.ca_file, **her_files) as hers,
+        https_pool(server, ca_certs=certs.ca_file, **his_files) as his,
     ):
         for pool in (hers, his, hers, his):
             assert get(pool) == b"ok"

@@ -98,12 +98,11 @@ BAD_ROOTS: dict[str, Callable[[Path], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("options", BAD_ROOTS.values(), ids=BAD_ROOTS.keys())
-def test_certificates_to_trust_that_cannot_be_loaded(
-    no_leaks: None, server: TLSServer, options: Any, tmp_path: Path
-) -> None:
+def test_certificates_to_trust_that_cannot_be_loaded(server: TLSServer, options: Any, tmp_path: Path) -> None:
     with https_pool(server, **options(tmp_path), block=True) as pool:
         refusal(pool)
         assert pool.pool.qsize() == 1
+        server.wait_over()
     assert server.requests == []
 
 
@@ -261,10 +260,11 @@ BAD_FINGERPRINTS = {
 
 
 @pytest.mark.parametrize(("fingerprint", "message"), BAD_FINGERPRINTS.values(), ids=BAD_FINGERPRINTS.keys())
-def test_wrong_fingerprint(no_leaks: None, server: TLSServer, certs: Authority, fingerprint: str, message: str) -> None:
+def test_wrong_fingerprint(server: TLSServer, certs: Authority, fingerprint: str, message: str) -> None:
     with https_pool(server, ca_certs=certs.ca_file, assert_fingerprint=fingerprint, block=True) as pool:
         assert message in str(refusal(pool))
         assert pool.pool.qsize() == 1
+        server.wait_over()
     assert server.requests == []
 
 

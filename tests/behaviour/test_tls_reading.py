@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import quote, unquote
 
 import pytest
 
@@ -93,17 +94,26 @@ FRAMINGS: dict[str, tuple[bytes, bool]] = {
 }
 
 
+def any_framing(conn: Any) -> None:
+    """Answers in the framing that the target names."""
+    reusable = True
+    while reusable:
+        wire, reusable = FRAMINGS[unquote(conn.recv().line.split()[1][1:])]
+        conn.send(wire)
+
+
 @readers
-@pytest.mark.parametrize(("wire", "reusable"), FRAMINGS.values(), ids=FRAMINGS.keys())
-def test_framings(scripted_tls: Serve, pool_to: Any, wire: bytes, reusable: bool, reader: Any) -> None:
-    server = scripted_tls(default=answering(wire) if reusable else [Recv(), Send(wire)])
+def test_framings(scripted_tls: Serve, pool_to: Any, reader: Any) -> None:
+    server = scripted_tls(default=any_framing)
     with pool_to(server) as pool:
-        for _ in range(2):
-            answer = pool.request("GET", "/", preload_content=False, retries=False)
-            assert reader(answer) == SEVERAL_RECORDS
-            answer.release_conn()
+        for name, before in itertools.product(FRAMINGS, FRAMINGS):
+            for each in (before, name):
+                answer = pool.request("GET", "/" + quote(each), preload_content=False, retries=False)
+                assert reader(answer) == SEVERAL_RECORDS, (before, name)
+                answer.release_conn()
         assert free_slots(pool) == 1
-    assert len(server.connections) == (1 if reusable else 2)
+    closed = sum(not reusable for _, reusable in FRAMINGS.values())
+    assert len(server.connections) == 2 * len(FRAMINGS) * closed + 1
 
 
 @pytest.mark.parametrize("size", [1, 5, 100, 16384, 16385])
@@ -194,18 +204,15 @@ def unchunked(body: bytes) -> bytes:
     return b"".join(parts)
 
 
-@pytest.mark.parametrize("chunked", [False, True])
 @pytest.mark.parametrize(("make", "sent", "always_chunked"), UPLOADS.values(), ids=UPLOADS.keys())
-def test_uploads(
-    scripted_tls: Serve, pool_to: Any, make: Any, sent: bytes, always_chunked: bool, chunked: bool
-) -> None:
+def test_uploads(scripted_tls: Serve, pool_to: Any, make: Any, sent: bytes, always_chunked: bool) -> None:
     server = scripted_tls(default=answering(OK))
     with pool_to(server) as pool:
-        for _ in range(2):
+        for chunked in (False, True):
             answer = pool.urlopen("PUT", "/", body=make(), chunked=chunked, retries=False)
             assert (answer.status, answer.data) == (200, b"ok")
     assert len(server.connections) == 1
-    for request in server.requests:
+    for request, chunked in zip(server.requests, (False, True), strict=True):
         if chunked or always_chunked:
             assert request.header("Transfer-Encoding") == "chunked"
             assert unchunked(request.body) == sent
@@ -304,7 +311,7 @@ def reading(pool: Any, read: Callable[[Any], Any]) -> tuple[Any, Background]:
 
     thread = Background(work)
     entered.wait(2)
-    time.sleep(0.03)
+    time.sleep(0.02)
     return answer, thread
 
 

@@ -53,6 +53,8 @@ class Scenario:
     requests: int = 1
     method: str = "GET"
     request: dict[str, Any] = field(default_factory=dict)
+    until_closed: bool = False
+    """Let some time pass between requests, until the server has closed."""
 
 
 def trusting(certs: Authority, **more: Any) -> dict[str, Any]:
@@ -166,26 +168,26 @@ SCENARIOS: dict[str, Scenario] = {
     "plain HTTP": Scenario(server={"handshake": PLAIN_HTTP}),
     "garbage": Scenario(server={"handshake": GARBAGE}),
     "hangs up": Scenario(server={"handshake": HANG_UP}),
-    "stalls": Scenario(server={"handshake": STALL}, request={"timeout": 0.1}),
+    "stalls": Scenario(server={"handshake": STALL}, request={"timeout": 0.08}),
     # faults later
     "no response": Scenario(script=[Recv(), Close()]),
     "no response, cut": Scenario(script=[Recv(), Cut()]),
     "no response, reset": Scenario(script=[Recv(), Reset()]),
     "no response, POST": Scenario(script=[Recv(), Close()], method="POST"),
-    "silence": Scenario(script=[Recv(), Hold()], request={"timeout": 0.1}),
+    "silence": Scenario(script=[Recv(), Hold()], request={"timeout": 0.08}),
     "length, cut": Scenario(script=[Recv(), Send(response(b"half", length=9)), Cut()]),
     "chunked, cut": Scenario(
         script=[Recv(), Send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhalf"), Cut()]
     ),
     "silence in the body": Scenario(
-        script=[Recv(), Send(response(b"half", length=9)), Hold()], request={"timeout": 0.1}
+        script=[Recv(), Send(response(b"half", length=9)), Hold()], request={"timeout": 0.08}
     ),
     "until close, close_notify": Scenario(script=[Recv(), Send(b"HTTP/1.1 200 OK\r\n\r\nall"), Close()]),
     "until close, cut": Scenario(script=[Recv(), Send(b"HTTP/1.1 200 OK\r\n\r\nall"), Cut()]),
     "closed after the response": Scenario(
         script=[Recv(), Send(response(b"ok", headers=[("Connection", "close")]))], requests=2
     ),
-    "closed while idle": Scenario(script=[Recv(), Send(OK), Close()], requests=2),
+    "closed while idle": Scenario(script=[Recv(), Send(OK), Close()], requests=2, until_closed=True),
 }
 
 GEARS = ("fast", "compatible")
@@ -286,6 +288,8 @@ def ask(pool: Any, scenario: Scenario, retries: Any, account: Account) -> None:
         account.outcomes.append(named(error))
     idle = [conn for conn in pool.pool.queue if conn is not None and conn.sock is not None]
     account.verified.append([(conn.is_verified, conn.proxy_is_verified, facts_of(conn.sock)) for conn in idle])
+    while scenario.until_closed and any(conn.is_connected for conn in idle):
+        time.sleep(0.001)
 
 
 def named(error: BaseException | None) -> Any:
