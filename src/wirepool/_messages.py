@@ -25,8 +25,9 @@ def unfold(value: str) -> str:
     return FOLD.sub(" ", value) if "\n" in value else value
 
 
-def unfold_all(message: Any) -> None:
-    """Unfold the fields of an ``http.client.HTTPMessage``, in place; anything else is left alone."""
+def unfold_all(message: Any) -> list[tuple[str, str]]:
+    """Unfold the fields of an ``http.client.HTTPMessage``, in place, and list them; any other mapping is only listed."""
     fields = getattr(message, "_headers", None)
     if isinstance(fields, list):
         fields[:] = [(name, unfold(value) if isinstance(value, str) else value) for name, value in fields]
+    return list(message.items())

@@ -82,7 +82,13 @@ _TABLE: dict[str, dict[str, str]] = {
     "wirepool.fields": {"email": "email", "mimetypes": "mimetypes"},
     "wirepool.filepost": {"binascii": "binascii"},
     "wirepool.http2": {"probe": "wirepool.http2.probe", "version": "importlib.metadata:version"},
-    "wirepool.http2.connection": {"_TYPE_BODY": _BODY, "h2": "h2", "re": "re", "threading": "threading", "types": "types"},
+    "wirepool.http2.connection": {
+        "_TYPE_BODY": _BODY,
+        "h2": "h2",
+        "re": "re",
+        "threading": "threading",
+        "types": "types",
+    },
     "wirepool.poolmanager": {
         "TracebackType": "types:TracebackType",
         "_TYPE_SOCKET_OPTIONS": "wirepool._base_connection:_TYPE_SOCKET_OPTIONS",

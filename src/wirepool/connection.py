@@ -574,7 +574,7 @@ class HTTPConnection(_HTTPConnection):
             original.owner = weakref.ref(self)
             if options.enforce_content_length:
                 original.demand_clean_end()
-        else:
+        elif hasattr(original.msg, "items"):
             from wirepool import _messages
 
             _messages.unfold_all(original.msg)
