@@ -41,8 +41,9 @@ class Timeout:
         bounds *connect* and each wait of *read* together: a read may wait no longer than what the connect phase has
         left of it. It does not bound a whole response: every arriving byte starts a new wait.
     :param connect:
-        for one connection attempt: TCP (for each address of the host) and TLS handshake. Looking up the name is not
-        included.
+        for all it takes to have a connection: looking the name up, TCP (whichever of the host's addresses answers
+        first), the tunnel through a proxy, TLS handshakes. Sending is under the same limit, anew for each piece of a
+        body.
     :param read: for one wait for data from the server.
     :param deadline:
         wall-clock time for the whole call: waiting for a slot in the pool, connecting, sending, the response with its
