@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gzip
 import http.client
-import inspect
 import io
 import itertools
 import ssl
@@ -401,22 +400,7 @@ def test_stand_alone_responses(built: str) -> None:
     assert answers[1] == answers[0]
 
 
-def test_the_signatures_are_the_same() -> None:
-    for name in ("HTTPResponse", "BaseHTTPResponse", *(n for n in dir(theirs) if n.endswith(("Decoder", "Buffer")))):
-        mine, their = getattr(ours, name), getattr(theirs, name)
-        members = [n for n, member in inspect.getmembers(their, inspect.isfunction) if n in vars(their)]
-        for member in members:
-            assert [
-                (p.name, p.kind, p.default) for p in inspect.signature(getattr(mine, member)).parameters.values()
-            ] == [(p.name, p.kind, p.default) for p in inspect.signature(getattr(their, member)).parameters.values()]
-
-
-def test_the_names_are_there() -> None:
-    modules = {"annotations", "collections", "sys", "typing", "util", "warnings", "zlib", "_TYPE_BODY"}
-    missing = {name for name in dir(theirs) if not name.startswith("__") and not hasattr(ours, name)}
-    assert missing <= modules
+def test_the_same_codings_can_be_decoded() -> None:
     for name in ("CONTENT_DECODERS", "REDIRECT_STATUSES", "DECODER_ERROR_CLASSES"):
         assert getattr(ours.BaseHTTPResponse, name) == getattr(theirs.BaseHTTPResponse, name)
     assert (ours.HAS_ZSTD, ours.brotli) == (theirs.HAS_ZSTD, theirs.brotli)
-    assert ours._READ_CHUNK_SIZE == theirs._READ_CHUNK_SIZE
-    assert ours._MAX_CHUNK_LINE_LENGTH == theirs._MAX_CHUNK_LINE_LENGTH

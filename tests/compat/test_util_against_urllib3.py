@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import array
 import email.utils
-import importlib
-import inspect
 import io
 import itertools
 import random
-import re
 import time
 import types
 from collections.abc import Callable, Iterator
@@ -21,77 +18,7 @@ from typing import Any
 
 import pytest
 
-from compat.two_libraries import MODULES, OURS, THEIRS, Library, differences, outcome, plain
-
-# --- names and signatures ---------------------------------------------------------------------------------------------
-
-NOT_OURS = {
-    ("ssl_", "attr"): "the variable of a loop, left over",
-}
-DIFFERENT_SIGNATURES = {
-    ("timeout", "Timeout"): "takes a deadline",
-    ("timeout", "Timeout.__init__"): "takes a deadline",
-    ("ssl_", "ssl_wrap_socket"): "takes a session to resume",
-}
-
-
-def defined_names(module: Any) -> Iterator[str]:
-    for name, value in vars(module).items():
-        is_typing = name in ("annotations", "typing") or name.startswith("_TYPE_")
-        if not (name.startswith("__") or is_typing or isinstance(value, types.ModuleType)):
-            yield name
-
-
-@pytest.mark.parametrize("module", MODULES)
-def test_every_name_is_there(module: str) -> None:
-    missing = [name for name in defined_names(getattr(THEIRS, module)) if not hasattr(getattr(OURS, module), name)]
-    assert missing == [name for where, name in NOT_OURS if where == module]
-
-
-def test_the_same_names_are_public() -> None:
-    assert set(THEIRS.helpers.__all__) == set(OURS.helpers.__all__)
-
-
-def bare_signature(function: Any) -> str:
-    signature = inspect.signature(function)
-    parameters = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in signature.parameters.values()]
-    return plain_defaults(str(signature.replace(parameters=parameters, return_annotation=inspect.Signature.empty)))
-
-
-def plain_defaults(text: str) -> str:
-    # Sets print in any order.
-    return re.sub(r"frozenset\(\{([^}]*)\}\)", lambda match: str(sorted(match[1].split(", "))), text)
-
-
-def callables(module: Any) -> Iterator[tuple[str, Any]]:
-    for name, value in vars(module).items():
-        if getattr(value, "__module__", None) != module.__name__:
-            continue
-        if inspect.isfunction(value):
-            yield name, value
-        elif inspect.isclass(value) and not issubclass(value, (BaseException, importlib.import_module("enum").Enum)):
-            yield name, value
-            for method, function in vars(value).items():
-                function = getattr(function, "__func__", function)
-                if inspect.isfunction(function):
-                    yield f"{name}.{method}", function
-
-
-def find(module: Any, name: str) -> Any:
-    for part in name.split("."):
-        module = inspect.getattr_static(module, part)
-    return getattr(module, "__func__", module)
-
-
-@pytest.mark.parametrize("module", MODULES)
-def test_every_signature_is_the_same(module: str) -> None:
-    different = {}
-    for name, theirs in callables(getattr(THEIRS, module)):
-        ours = find(getattr(OURS, module), name)
-        if bare_signature(theirs) != bare_signature(ours):
-            different[name] = (bare_signature(theirs), bare_signature(ours))
-    assert set(different) == {name for where, name in DIFFERENT_SIGNATURES if where == module}, different
-
+from compat.two_libraries import OURS, THEIRS, Library, differences, outcome, plain
 
 # --- timeout ----------------------------------------------------------------------------------------------------------
 
