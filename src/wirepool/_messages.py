@@ -26,7 +26,7 @@ def unfold(value: str) -> str:
 
 
 def unfold_all(message: Any) -> list[tuple[str, str]]:
-    """Unfold the fields of an ``http.client.HTTPMessage``, in place, and list them; any other mapping is only listed."""
+    """Unfold the fields of an ``http.client.HTTPMessage``, in place, and list them; other mappings are only listed."""
     fields = getattr(message, "_headers", None)
     if isinstance(fields, list):
         fields[:] = [(name, unfold(value) if isinstance(value, str) else value) for name, value in fields]
