@@ -39,6 +39,7 @@ from h2.events import (  # noqa: E402
     WindowUpdated,
 )
 from h2.exceptions import FrameTooLargeError, H2Error  # noqa: E402
+from h2.exceptions import ProtocolError as H2ProtocolError  # noqa: E402
 from h2.settings import SettingCodes, Settings  # noqa: E402
 
 try:
@@ -452,8 +453,11 @@ def _name(code: int) -> str:
         return f"{code:#x}"
 
 
-def _status(fields: list[Field]) -> int:
-    return int(next(value for name, value in fields if name == b":status"))
+def _status(fields: Any) -> int:
+    value: bytes = next(value for name, value in fields if name == b":status")
+    if len(value) != 3 or not value.isdigit() or value[:1] == b"0":
+        raise H2ProtocolError(f"no status code: {value!r}")
+    return int(value)
 
 
 def _missing(answer: Answer) -> int | None:
