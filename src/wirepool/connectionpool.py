@@ -759,8 +759,9 @@ class HTTPSConnectionPool(HTTPConnectionPool):
             return
         import warnings
 
+        host = getattr(conn, "_tunnel_host", None) or conn.host
         warnings.warn(
-            f"Unverified HTTPS request to {conn.host!r}: whoever answers may be anybody. Certificates are verified "
+            f"Unverified HTTPS request to {host!r}: whoever answers may be anybody. Certificates are verified "
             "unless cert_reqs or an ssl_context says otherwise; disable_warnings(InsecureRequestWarning) hides this.",
             InsecureRequestWarning,
             stacklevel=3,
