@@ -351,7 +351,7 @@ def _idna_encode(name: str) -> bytes:
 def _encode_invalid_chars(component: str | None, allowed_chars: Container[str]) -> str | None:
     if component is None:
         return None
-    if isinstance(allowed_chars, frozenset) and allowed_chars.issuperset(component):
+    if isinstance(allowed_chars, (set, frozenset)) and allowed_chars.issuperset(component):
         return component
     component, escapes = _PERCENT_RE.subn(_upper, component)
     # One "%" that starts no escape shows that the text was not encoded yet, so that no "%" in it is an escape.
