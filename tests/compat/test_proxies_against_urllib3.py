@@ -286,6 +286,14 @@ def certificates(*, of_proxy: str = "", of_origin: str = "", **options: Any) -> 
     return program
 
 
+def forwarding_by_context(world: World) -> None:
+    """The context trusts the proxy, and nothing else does."""
+    context = world.lib.util.create_urllib3_context()
+    context.load_verify_locations(world.certs.ca_file)
+    proxy = world.proxy(default=every(OK), tls=True)
+    world.ask(world.through(proxy, ca_certs=None, ssl_context=context), "GET", A)
+
+
 def wrong_scheme(world: World) -> None:
     proxy = world.proxy(default=PLAIN_HTTP)
     for url in ("http://target.test/", "https://target.test/"):
@@ -447,6 +455,7 @@ CASES: dict[str, Program] = {
     "an origin's context": certificates(
         of_proxy="unknown", ca_certs=None, ssl_context=lambda world: world.lib.util.create_urllib3_context()
     ),
+    "an origin's context, forwarded": forwarding_by_context,
     "a proxy's context": certificates(
         of_proxy="unknown", proxy_ssl_context=lambda world: world.lib.util.create_urllib3_context()
     ),
@@ -464,6 +473,7 @@ SPOILT = (
     "what is no response to CONNECT is the proxy's failure: ProxyError, and retried like other errors of connecting"
 )
 STALLED = "a CONNECT without an answer is a connection that timed out: ProxyError with ConnectTimeoutError, and retried"
+CONTEXT = "ssl_context is for origins; for TLS with a proxy there is proxy_ssl_context, also where it forwards"
 ANY_2XX = "any 2xx opens the tunnel (RFC 9110 9.3.6)"
 ONCE = "a field that the user gives in lower case replaces the automatic one; Host must be there once (RFC 9112 3.2)"
 CHECKED = "fields for CONNECT are checked like all others, and names may be bytes like all others"
@@ -500,6 +510,7 @@ ACCEPTED: dict[str, tuple[set[str], str]] = {
     "silence, once more": ({"told", "received", "connections"}, STALLED),
     "hung up on what is forwarded": ({"told", "received", "connections"}, REACHED),
     "no TLS with a proxy that wants it": ({"told"}, REACHED),
+    "an origin's context, forwarded": ({"told", "received"}, CONTEXT),
 }
 
 
