@@ -374,6 +374,9 @@ class HTTPConnection(_HTTPConnection):
     def close(self) -> None:
         """Close the socket, if there is one, and forget what was known about it. A later request connects anew."""
         sock = self._exchange_sock
+        if self._exchange is not None:
+            # Who still has its response must not read on: the descriptor may be somebody else's soon.
+            self._exchange.abandon()
         if self._is_busy() and sock is not None and self.sock is sock:
             self._close_under(sock)
         elif self._stdlib_used and not self._is_shared() and not self._stdlib_is_idle():

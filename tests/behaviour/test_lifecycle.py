@@ -453,6 +453,32 @@ def test_release_conn_false_with_a_preloaded_body(site: Site, gear: str) -> None
     assert len(server.connections) == 1
 
 
+@pytest.mark.parametrize("read", [0, 10])
+def test_a_response_whose_connection_was_closed_does_not_read_on(site: Site, gear: str, read: int) -> None:
+    """The number of its descriptor may be that of another connection by now."""
+    server = site.serve(default=answering(response(b"x" * 1_000_000)))
+    pool = site.pool(server, block=True)
+    answer: Any = pool.urlopen("GET", "/", preload_content=False)
+    answer.read(read)
+    conn = answer.connection
+    number = conn.sock.fileno()
+    conn.close()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert number in (ours.fileno(), theirs.fileno()) or sys.platform == "win32"
+        for end in (ours, theirs):
+            end.sendall(b"somebody else's")
+        if gear == "fast":
+            with pytest.raises(ProtocolError):
+                answer.read()
+        else:
+            assert answer.read() == b""  # as http.client has it: who closes the connection closes its response
+        assert ours.recv(100) == theirs.recv(100) == b"somebody else's"
+    answer.release_conn()
+    assert free_slots(pool) == 1
+    assert pool.urlopen("HEAD", "/").status == 200
+
+
 # --- connections that the server ends ---------------------------------------------------------------------------------
 
 
