@@ -28,7 +28,7 @@ pytest.importorskip("urllib3", minversion="2.8")
 
 OK = response(b"ok")
 # Long enough for what is to succeed on a busy machine, short enough for what is to fail.
-PATIENCE, IMPATIENCE = 5.0, 0.2
+PATIENCE, IMPATIENCE = 5.0, 0.3
 
 
 # --- what is seen -----------------------------------------------------------------------------------------------------
