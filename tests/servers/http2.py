@@ -14,6 +14,7 @@ Importing this without ``h2`` fails; see :func:`behaviour.http2_talk`.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -168,12 +169,18 @@ class Peer:
 
     def hang_up(self) -> NoReturn:
         """Closes, with a good-bye of TLS but without one of HTTP/2, and without a RST that would overtake data."""
-        self.conn.half_close()
-        self.conn.wait_eof()
+        with contextlib.suppress(OSError):  # the client may be gone already
+            self.conn.half_close()
+            self.conn.wait_eof()
+        raise EndOfStream(b"")
+
+    def abort(self) -> NoReturn:
+        """Closes with a RST of TCP."""
+        self.conn.reset()
         raise EndOfStream(b"")
 
 
-Handler = Callable[[Peer, Request], None]
+Handler = Callable[[Peer, Request], Any]
 
 
 def echo(peer: Peer, request: Request) -> None:

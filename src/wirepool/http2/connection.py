@@ -189,6 +189,8 @@ class HTTP2Connection(HTTPSConnection):
         head = self._new_head(method, url)
         for name, value in (headers or {}).items():
             head.add(name, value)
+        if not head.has("user-agent"):
+            head.add("user-agent", _get_default_user_agent())
         blocks, length = body_to_chunks(body, method=method, blocksize=self.blocksize)
         _add_length(head, length)
         self._response_options = _ResponseOptions(
@@ -208,8 +210,6 @@ class HTTP2Connection(HTTPSConnection):
 
     def _send_head(self, head: RequestHead, *, is_whole: bool) -> None:
         options = self._response_options
-        if not head.has("user-agent"):
-            head.add("user-agent", _get_default_user_agent())
         if self._session is not None and self._session.is_over:
             self.close()
         if self.sock is None:
