@@ -798,7 +798,7 @@ class HTTPSConnection(HTTPConnection):
         self._has_connected_to_proxy = bool(self.proxy)
         if self._has_connected_to_proxy and self.proxy_is_verified is None:
             self.proxy_is_verified = False
-        self._unverified = not self.is_verified and not self.proxy_is_verified
+        self._unverified = not (self.is_verified or (self.proxy_is_verified and self.proxy_is_forwarding))
         self._open_exchange()
         if self._connect_callback is not None:
             self._connect_callback(

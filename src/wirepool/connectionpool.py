@@ -755,7 +755,7 @@ class HTTPSConnectionPool(HTTPConnectionPool):
         self._warn_if_unverified(conn)
 
     def _warn_if_unverified(self, conn: Any) -> None:
-        if conn.is_verified or conn.proxy_is_verified:
+        if conn.is_verified or (conn.proxy_is_verified and getattr(conn, "proxy_is_forwarding", True)):
             return
         import warnings
 

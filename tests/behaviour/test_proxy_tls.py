@@ -325,7 +325,7 @@ def test_an_origin_that_nobody_verifies(
         conn = client.connection_from_url(by_name(origin)).pool.queue[-1]
         assert (conn.is_verified, conn.proxy_is_verified) == (False, tls)
     assert data == b"ok"
-    assert caught == ([] if tls else ["localhost"])
+    assert caught == ["localhost"]
 
 
 # --- no handshake -----------------------------------------------------------------------------------------------------
