@@ -724,7 +724,9 @@ def test_a_file_on_disk_with_a_length_of_its_own(tmp_path: Path, scripted: Serve
     assert bodies(server) == [b"0123456789"] * 3
 
 
-@pytest.mark.parametrize("body", [[b"ab", b"c"], (b"abc",), "abc", b"abc", memoryview(b"abc")], ids=repr)
+@pytest.mark.parametrize(
+    "body", [[b"ab", b"c"], (b"abc",), "abc", b"abc", memoryview(b"abc")], ids=lambda body: type(body).__name__
+)
 def test_what_can_be_taken_twice_is_sent_twice(body: Any, scripted: Serve, pool_to: Pools) -> None:
     server = scripted(HANGS_UP, default=answering(BUSY, OK))
     pool_to(server).urlopen("POST", "/", body=body, retries=AGAIN)

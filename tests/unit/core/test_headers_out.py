@@ -70,7 +70,7 @@ def test_a_head_is_written_in_the_order_given() -> None:
         (Text("true"), b"true"),
         (http.HTTPStatus.NOT_FOUND, b"404"),
     ],
-    ids=repr,
+    ids=lambda value: "a view" if isinstance(value, memoryview) else repr(value),
 )
 def test_values(value: Any, written: bytes) -> None:
     assert serialize("GET", "/", ("A", value)) == b"GET / HTTP/1.1\r\nA: " + written + b"\r\n\r\n"
