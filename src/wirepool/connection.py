@@ -141,6 +141,8 @@ class HTTPConnection(_HTTPConnection):
     # The core's side of `_exchange_sock`; None when the socket is none that the core may touch.
     _exchange: Exchange | None = None
     _exchange_sock: socket.socket | None = None
+    # What the request under way asks for, as it was given to putrequest().
+    _target: str = ""
     # Whether the standard library's state machine was used since the last close(), and has to be asked.
     _stdlib_used: bool = False
     # Of TLS: nobody at the other end is verified; what the session of this connection is to be remembered under.
@@ -174,6 +176,7 @@ class HTTPConnection(_HTTPConnection):
             source_address=source_address,
             blocksize=blocksize,
         )
+        self.__dict__.pop("_create_connection", None)
         self.socket_options = socket_options
         self.proxy = proxy
         self.proxy_config = proxy_config
@@ -220,8 +223,13 @@ class HTTPConnection(_HTTPConnection):
         sys.audit("http.client.connect", self, self.host, self.port)
         return sock
 
+    # Of an object it is what a test put there; the standard library would put the original itself.
+    _create_connection: Any = staticmethod(socket.create_connection)
+
     def _open_socket(self) -> socket.socket:
         address = (self._dns_host, self.port)
+        if "_create_connection" in self.__dict__:
+            return self._create_connection(address, self.timeout, self.source_address)  # type: ignore[no-any-return]
         if self.resolver is not None:
             return connection.create_connection_with(
                 self.resolver, address, self.timeout, self.source_address, self.socket_options
@@ -241,7 +249,7 @@ class HTTPConnection(_HTTPConnection):
             if self._tunnel_host is not None:
                 self._limit_to(ends)
                 self._tunnel()
-                self.sock.settimeout(self.timeout)
+                self._limit_waits()
         except BaseException:
             self.close()
             raise
@@ -252,8 +260,11 @@ class HTTPConnection(_HTTPConnection):
 
     def _limit_to(self, ends: float | None) -> None:
         """Let the socket wait no longer than until ``ends``: connecting as a whole has one time-out."""
-        if ends is not None and self.sock is not None:
-            self.sock.settimeout(max(ends - time.monotonic(), 1e-3))
+        if ends is not None:
+            _set_timeout(self.sock, max(ends - time.monotonic(), 1e-3))
+
+    def _limit_waits(self) -> None:
+        _set_timeout(self.sock, self.timeout)
 
     def set_tunnel(
         self, host: str, port: int | None = None, headers: Mapping[str, str] | None = None, scheme: str = "http"
@@ -450,6 +461,7 @@ class HTTPConnection(_HTTPConnection):
         self._stdlib_used = True
         self._forks = _fork.forks
         super().putrequest(method, url, skip_host=skip_host, skip_accept_encoding=skip_accept_encoding)
+        self._target = url
 
     def putheader(self, header: str, *values: str) -> None:  # type: ignore[override]
         """Add a header field to the request; a value of ``SKIP_HEADER`` leaves an automatic one out.
@@ -484,8 +496,7 @@ class HTTPConnection(_HTTPConnection):
 
         :param chunked: send the body in chunks even if its length is known.
         """
-        if self.sock is not None:
-            self.sock.settimeout(self.timeout)
+        self._limit_waits()
         self._response_options = _ResponseOptions(
             request_method=method,
             request_url=url,
@@ -558,18 +569,22 @@ class HTTPConnection(_HTTPConnection):
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]
         """The response to the request that was sent.
 
+        After :meth:`request` as that was told to make it. After :meth:`putrequest`, :meth:`endheaders` and so on as
+        ``http.client`` makes it: nothing of the body is read yet, and nothing will be decoded.
+
         :raises http.client.ResponseNotReady: no request was sent, or its response was got before.
         """
-        if self._response_options is None:
-            raise ResponseNotReady()
-        options = self._response_options
+        asked = self._response_options
         self._response_options = None
-        if self.sock is not None:
-            self.sock.settimeout(self.timeout)
+        options = asked or self._options_of_parts()
+        self._limit_waits()
         shutdown = shutdown_of(self.sock)
         reached = self._has_connected_to_proxy
         try:
             original = super().getresponse()
+        except ResponseNotReady:
+            self._response_options = asked  # for when it is: the response before was not read to its end
+            raise
         except ConnectionError:
             self._has_connected_to_proxy = reached  # closed by the standard library; that was not the proxy's fault
             raise
@@ -582,7 +597,20 @@ class HTTPConnection(_HTTPConnection):
 
             _messages.unfold_all(original.msg)
         self._warn_of_bad_headers(original, options.request_url)
-        return _response_from(original, options, shutdown)
+        response = _response_from(original, options, shutdown)
+        if self.debuglevel > 0:
+            response.debuglevel = self.debuglevel
+        return response
+
+    def _options_of_parts(self) -> _ResponseOptions:
+        """For the response to a request that was sent by :meth:`putrequest` and so on: as ``http.client`` reads it."""
+        return _ResponseOptions(
+            request_method=self._method or "",  # type: ignore[attr-defined]
+            request_url=self._target,
+            preload_content=False,
+            decode_content=False,
+            enforce_content_length=True,
+        )
 
     def _warn_of_bad_headers(self, original: Any, url: str) -> None:
         if getattr(original, "skipped_lines", False):
@@ -603,6 +631,13 @@ class HTTPConnection(_HTTPConnection):
 def _resolver_of(resolver: _TYPE_RESOLVER | None, resolve: _TYPE_RESOLVE | None) -> _TYPE_RESOLVER | None:
     check_resolver(resolver)
     return resolver if resolve is None else pinned(resolve, resolver)
+
+
+def _set_timeout(sock: Any, seconds: float | None) -> None:
+    """Of a socket; what tests put in the place of one may have nothing but ``sendall`` and ``makefile``."""
+    settimeout = getattr(sock, "settimeout", None)
+    if settimeout is not None:
+        settimeout(seconds)
 
 
 def _shut_down(sock: Any) -> None:
@@ -789,7 +824,7 @@ class HTTPSConnection(HTTPConnection):
         self.sock = self._new_conn()
         try:
             self._secure(ends)
-            self.sock.settimeout(self.timeout)
+            self._limit_waits()
         except BaseException:
             reached = self._has_connected_to_proxy
             self.close()
