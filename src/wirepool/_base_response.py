@@ -105,6 +105,18 @@ class BaseHTTPResponse(io.IOBase):
         """The same as :attr:`url`."""
         return self.url
 
+    # What else http.client's responses have
+
+    #: Above 0, the head was printed when it was received; see ``HTTPConnection.set_debuglevel``.
+    debuglevel: int = 0
+
+    def begin(self) -> None:
+        """Does nothing: the head was received already."""
+
+    def getcode(self) -> int:
+        """The same as :attr:`status`."""
+        return self.status
+
     # Header fields, by their older names
 
     def info(self) -> HTTPHeaderDict:
