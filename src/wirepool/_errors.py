@@ -80,7 +80,7 @@ def _lost(error: ConnectionLost, exchange: Exchange | None) -> Exception:
 def _violation(error: ProtocolViolation, exchange: Exchange | None) -> Exception:
     status = error.status
     if status == _BAD_STATUS_LINE:
-        return http.client.BadStatusLine(_first_line(error.detail))
+        return _bad_status_line(_first_line(error.detail))
     if status == _CONFLICTING_LENGTH:
         return InvalidHeader(str(error))
     if status == _BAD_CHUNK_SIZE:
@@ -92,6 +92,18 @@ def _violation(error: ProtocolViolation, exchange: Exchange | None) -> Exception
     if status == _TOO_MANY_INTERIM:
         return http.client.HTTPException(f"got more than {EXCHANGE_LIMITS['MAX_INTERIM']} interim responses")
     return http.client.HTTPException(str(error))
+
+
+def _bad_status_line(line: str) -> Exception:
+    """As ``http.client`` distinguishes: nothing of HTTP, or another major version of it."""
+    version, _, rest = line.partition(" ")
+    if version.startswith("HTTP/") and not version.startswith(("HTTP/1.", "HTTP/0.9")) and _is_status(rest[:4].strip()):
+        return http.client.UnknownProtocol(version)
+    return http.client.BadStatusLine(line)
+
+
+def _is_status(text: str) -> bool:
+    return len(text) == 3 and text.isascii() and text.isdigit() and text >= "100"
 
 
 class _Tell:
