@@ -41,6 +41,7 @@ def message_from(pairs: list[tuple[str, str]]) -> http.client.HTTPMessage:
     message = http.client.HTTPMessage()
     for name, value in pairs:
         message.set_raw(name, value)
+    message.set_payload("")
     return message
 
 
@@ -83,7 +84,7 @@ class Response(http.client.HTTPResponse):
                 self._take(head, facts)
                 return
             if self.debuglevel > 0:
-                print("headers:", head)
+                print("headers:", head.splitlines(keepends=True)[1:])
         self._close_conn()
         raise http.client.HTTPException(f"got more than {_MAX_INTERIM} interim responses")
 
@@ -93,6 +94,8 @@ class Response(http.client.HTTPResponse):
         size = 0
         while True:
             line = self.fp.readline(_MAX_LINE + 1)
+            if self.debuglevel > 0 and not lines:
+                print("reply:", repr(line.decode("latin-1")))
             lines.append(line)
             size += len(line)
             if not line.endswith(b"\n"):
@@ -132,12 +135,10 @@ class Response(http.client.HTTPResponse):
         self.length = facts["length"] if framing in ("length", "none") else None
         self.will_close = framing == "close" or not facts["keep_alive"] or facts["doubtful"]
         if self.debuglevel > 0:
-            self._print_head()
+            self._print_fields()
 
-    def _print_head(self) -> None:
+    def _print_fields(self) -> None:
         """In the words of the standard library, which people search their logs for."""
-        line, end, _ = self.head.decode("latin-1").partition("\n")
-        print("reply:", repr(line + end))
         for name, value in self.headers.items():
             print("header:", f"{name}:", value)
 
