@@ -1,7 +1,7 @@
 # Everything that developers and CI do. Needs GNU make, Python 3.11 or newer and a C compiler.
 #
 #   make demo                 build, then see it work
-#   make test                 the whole test suite             TESTS=tests/unit  PYTEST_ARGS="-k pool -x"
+#   make test                 the whole test suite             TESTS=tests/unit  PYTEST_ARGS="-k pool -x"  JOBS=0
 #   make lint                 formatting, style, types, stubs
 #   make bench                benchmarks against the peers     (minutes; leave the machine alone meanwhile)
 #   make dist                 sdist and wheel in dist/, checked and tested
@@ -18,6 +18,8 @@ VENV ?= .venv
 DEPS ?= dev
 TESTS ?= tests
 PYTEST_ARGS ?=
+# Processes that run tests, a file at a time: many tests wait for time-outs. 0 for all in one process, e.g. to debug.
+JOBS ?= 4
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -33,7 +35,10 @@ PY := $(VENV)/$(BIN)/python
 PIP := $(PY) -m pip --disable-pip-version-check -qq
 # What the extension modules are made of.
 SOURCES := setup.py pyproject.toml $(wildcard ext/wirepool/*.pxd ext/wirepool/_core/*.p* ext/include/*.h)
+PYTEST := -q -n $(JOBS) --dist loadfile
 QUICK_TESTS := tests/unit tests/behaviour
+# Enough to see that a wheel has all it needs; the tests proper have run before.
+WHEEL_TESTS := tests/unit/core $(addprefix tests/behaviour/test_,requests.py reading.py poolmanager.py tls_options.py)
 
 .PHONY: demo test lint bench dist test-sanitized test-debug servers nginx clean
 
@@ -41,7 +46,7 @@ demo: $(VENV)/.with-demo $(VENV)/.installed
 	@$(VENV)/$(BIN)/wirepool demo
 
 test: $(VENV)/.with-$(DEPS) $(VENV)/.installed servers
-	@$(PY) -m pytest $(TESTS) -q $(PYTEST_ARGS)
+	@$(PY) -m pytest $(TESTS) $(PYTEST) $(PYTEST_ARGS)
 
 lint: $(VENV)/.with-dev $(VENV)/.installed
 	@echo "== ruff" && $(PY) -m ruff check . && $(PY) -m ruff format --check .
@@ -93,7 +98,7 @@ define test_variant
 	@build/$(1)/venv/$(BIN)/python -m pip install -qq --group build --group test
 	@$(2) build/$(1)/venv/$(BIN)/python -m pip install -qq --no-build-isolation build/$(1)/tree
 	@echo "== $(1): testing"
-	@$(3) build/$(1)/venv/$(BIN)/python -m pytest $(QUICK_TESTS) -q $(PYTEST_ARGS)
+	@$(3) build/$(1)/venv/$(BIN)/python -m pytest $(QUICK_TESTS) $(PYTEST) $(PYTEST_ARGS)
 endef
 
 # CPython itself leaks at exit by design, so leaks are looked for in tests/leaks instead.
@@ -119,7 +124,7 @@ dist: $(VENV)/.with-build servers
 	@cd build/dist-test && venv/$(BIN)/python -m pip install -qq --upgrade "pip>=25.1"
 	@cd build/dist-test && venv/$(BIN)/python -m pip install -qq --group test ../../dist/*.whl
 	@cd build/dist-test && venv/$(BIN)/python -c 'import wirepool; assert "site-packages" in wirepool.__file__, wirepool.__file__'
-	@cd build/dist-test && venv/$(BIN)/python -m pytest $(QUICK_TESTS) -q $(PYTEST_ARGS)
+	@cd build/dist-test && venv/$(BIN)/python -m pytest $(WHEEL_TESTS) $(PYTEST) $(PYTEST_ARGS)
 	@ls -l dist
 
 clean:
