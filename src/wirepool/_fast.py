@@ -32,7 +32,7 @@ from wirepool._gear import CONNECTION_SEAMS, OURS
 from wirepool.connection import BaseSSLError, HTTPConnection
 from wirepool.exceptions import ClosedPoolError, EmptyPoolError, ReadTimeoutError
 from wirepool.response import HTTPResponse, _warn_of_both_lengths
-from wirepool.util.request import _METHODS_NOT_EXPECTING_BODY, body_to_chunks
+from wirepool.util.request import _METHODS_NOT_EXPECTING_BODY, _file_blocksize, body_to_chunks
 from wirepool.util.timeout import _DEFAULT_TIMEOUT, Timeout
 
 if TYPE_CHECKING:
@@ -247,7 +247,7 @@ def _with_body(
     blocksize: int,
 ) -> Any:
     max_fields: int = http.client._MAXHEADERS  # type: ignore[attr-defined]
-    blocks, length = body_to_chunks(body, method=method, blocksize=blocksize)
+    blocks, length = body_to_chunks(body, method=method, blocksize=_file_blocksize(blocksize))
     if not chunked and length is not None and isinstance(blocks, tuple):
         return exchange.request(method, target, headers, blocks[0], preload, send_limit, read_limit, max_fields, False)
     exchange.begin(method, target, headers, -1, max_fields, False)

@@ -46,7 +46,14 @@ from wirepool.exceptions import (
     SystemTimeWarning,
 )
 from wirepool.util import connection, ssl_
-from wirepool.util.request import SKIP_HEADER, SKIPPABLE_HEADERS, body_to_chunks
+from wirepool.util.request import (
+    _FILE_BLOCKSIZE,
+    SKIP_HEADER,
+    SKIPPABLE_HEADERS,
+    _file_blocksize,
+    _pieces,
+    body_to_chunks,
+)
 from wirepool.util.response import assert_header_parsing
 from wirepool.util.ssl_ import assert_fingerprint as _assert_fingerprint
 from wirepool.util.ssl_ import (
@@ -94,6 +101,13 @@ port_by_scheme = {"http": 80, "https": 443}
 
 _TUNNEL_HINTS = {407: " (give the proxy's user and password: proxy_headers=make_headers(proxy_basic_auth='user:pw'))"}
 
+# The steps that write a request, as the standard library has them: None if they were replaced before this import.
+_WRITING = {
+    name: step if step.__module__ == "http.client" else None
+    for name in ("endheaders", "_send_output", "send")
+    for step in (getattr(_HTTPConnection, name),)
+}
+
 # A clock before this date is wrong, and certificates will seem not yet valid.
 RECENT_DATE = datetime.date(2025, 1, 1)
 
@@ -111,7 +125,8 @@ class HTTPConnection(_HTTPConnection):
     :param timeout: seconds for connecting and for each wait after it; None for ever; the default is
         ``socket.getdefaulttimeout()`` as it is now.
     :param source_address: ``(host, port)`` to bind to before connecting.
-    :param blocksize: octets read from a file at a time when it is sent as a body.
+    :param blocksize: octets (of text: characters) read from a file at a time when it is sent as a body. The default
+        stands for 131072.
     :param socket_options: for ``setsockopt``, set before connecting; None for none. By default Nagle's algorithm is
         off (``TCP_NODELAY``).
     :param resolver: looks names up in place of the system: called with host and port, returns IP addresses (text).
@@ -312,10 +327,11 @@ class HTTPConnection(_HTTPConnection):
             raise ConnectTimeoutError(
                 self, f"Tunnel through {self.host} timed out. (connect timeout={self.timeout})"
             ) from error
-        if self.debuglevel > 0:
-            print("proxy reply:", reply.head)
         # For get_proxy_response_headers(), which Python 3.12 has.
         self._raw_proxy_headers = reply.head.splitlines(keepends=True)[1:]
+        if self.debuglevel > 0:
+            for line in self._raw_proxy_headers[:-1]:
+                print("header:", line.decode("latin-1"))
         if not 200 <= reply.status < 300:
             self.close()
             hint = _TUNNEL_HINTS.get(reply.status, "")
@@ -425,9 +441,7 @@ class HTTPConnection(_HTTPConnection):
 
     def _stdlib_is_idle(self) -> bool:
         """Whether the standard library's state machine waits for nothing."""
-        return self.__state == "Idle" and (  # type: ignore[attr-defined]
-            self.__response is None or self.__response.isclosed()
-        )
+        return self.__state == "Idle" and (self.__response is None or self.__response.isclosed())
 
     def _forget(self) -> None:
         self._stdlib_used = False
@@ -494,7 +508,11 @@ class HTTPConnection(_HTTPConnection):
     ) -> None:
         """Send a whole request; :meth:`getresponse` comes next.
 
-        :param chunked: send the body in chunks even if its length is known.
+        How the body ends, ``headers`` say first: with ``Transfer-Encoding`` it goes out in chunks, and a
+        ``Content-Length`` beside it is left out (RFC 9112 6.2); with ``Content-Length`` alone it goes out as it is.
+        Without both, the length of text and of bytes-like objects is declared, all else goes out in chunks.
+
+        :param chunked: send the body in chunks even if its length is known; a ``Content-Length`` in ``headers`` wins.
         """
         self._limit_waits()
         self._response_options = _ResponseOptions(
@@ -507,45 +525,62 @@ class HTTPConnection(_HTTPConnection):
         fields = {} if headers is None else headers
         given = frozenset(to_str(name.lower()) for name in fields)
         self.putrequest(method, url, skip_host="host" in given, skip_accept_encoding="accept-encoding" in given)
-        blocks, length = body_to_chunks(body, method=method, blocksize=self.blocksize)
+        blocks, length = body_to_chunks(body, method=method, blocksize=_file_blocksize(self.blocksize))
         chunked = self._put_framing(given, chunked, blocks is not None, length)
         if "user-agent" not in given:
             self.putheader("User-Agent", _get_default_user_agent())
+        unsent = "content-length" if "transfer-encoding" in given else None
         for name, value in fields.items():
-            self.putheader(name, value)
-        self.endheaders()
+            if unsent is None or to_str(name.lower()) != unsent:
+                self.putheader(name, value)
         self._send_blocks(blocks, chunked)
 
     def _put_framing(self, given: frozenset[str], chunked: bool, has_body: bool, length: int | None) -> bool:
         """Says how the body ends, unless the caller's headers do; returns whether it is sent in chunks."""
-        if "content-length" in given and "transfer-encoding" not in given:
-            return False  # never both (RFC 9112 6.2), whatever chunked says
-        if chunked:
-            if "transfer-encoding" not in given:
-                self.putheader("Transfer-Encoding", "chunked")
-            return True
-        if "content-length" in given:
-            return False
         if "transfer-encoding" in given:
             return True
-        if length is not None:
+        if "content-length" in given:
+            return False  # never both (RFC 9112 6.2), whatever chunked says
+        if length is not None and not chunked:
             self.putheader("Content-Length", str(length))
             return False
-        if has_body:
+        if chunked or has_body:
             self.putheader("Transfer-Encoding", "chunked")
-        return has_body
+        return chunked or has_body
 
     def _send_blocks(self, blocks: Iterable[Any] | None, chunked: bool) -> None:
-        for block in blocks or ():
-            if not block:
-                continue
-            data = block.encode("utf-8") if isinstance(block, str) else block
-            if chunked:
-                self.send(b"%x\r\n%b\r\n" % (memoryview(data).nbytes, data))
-            else:
-                self.send(data)
-        if chunked:
-            self.send(b"0\r\n\r\n")
+        """Ends the head and sends it with the body."""
+        pieces = _pieces(blocks, chunked)
+        if (blocks is not None or chunked) and self._may_join():
+            self._send_with_head(next(pieces, b""))
+        else:
+            self.endheaders()
+        for piece in pieces:
+            self.send(piece)
+
+    def _may_join(self) -> bool:
+        """Whether head and body may share a write: nobody is there who looks at the steps, or at what a socket gets."""
+        cls, own = type(self), self.__dict__
+        if any(name in own or getattr(cls, name) is not step for name, step in _WRITING.items()):
+            return False
+        if self.sock is None and self.auto_open:
+            self.connect()
+        return is_genuine_socket(self.sock) or is_genuine_tls_socket(self.sock)
+
+    def _send_with_head(self, first: Any) -> None:
+        """What ``endheaders`` does, but with the body's first piece, or a good part of it, in the same write."""
+        view = memoryview(first)
+        if not view.c_contiguous:
+            raise BufferError("a request body has to be contiguous in memory: give bytes(body)")
+        view = view.cast("B")
+        n = len(view) if len(view) <= 2 * _FILE_BLOCKSIZE else _FILE_BLOCKSIZE
+        lines: list[bytes] = self._buffer  # type: ignore[attr-defined]
+        start = b"\r\n".join((*lines, b"", view[:n]))
+        lines.clear()
+        self.__state = "Request-sent"
+        self.send(start)
+        if n < len(view):
+            self.send(view[n:])
 
     def request_chunked(
         self,

@@ -284,9 +284,9 @@ BODIES: dict[str, tuple[Callable[[], Any], str, bytes]] = {
     "file": (lambda: io.BytesIO(b"abc"), CHUNKED, b"3\r\nabc\r\n0\r\n\r\n"),
     "empty file": (lambda: io.BytesIO(), CHUNKED, b"0\r\n\r\n"),
     "long file": (
-        lambda: io.BytesIO(b"x" * 20000),
+        lambda: io.BytesIO(b"x" * 140000),
         CHUNKED,
-        b"4000\r\n" + b"x" * 16384 + b"\r\ne20\r\n" + b"x" * 3616 + b"\r\n0\r\n\r\n",
+        b"20000\r\n" + b"x" * 131072 + b"\r\n22e0\r\n" + b"x" * 8928 + b"\r\n0\r\n\r\n",
     ),
     "text file": (lambda: io.StringIO("caf\xe9"), CHUNKED, b"5\r\ncaf\xc3\xa9\r\n0\r\n\r\n"),
     "reader": (lambda: Reader(b"abc"), CHUNKED, b"3\r\nabc\r\n0\r\n\r\n"),
@@ -408,7 +408,8 @@ SAME: dict[str, tuple[str, str, Callable[[], dict[str, Any]]]] = {
     **{
         f"body: {name}": ("POST", "/", lambda make=case[0]: {"body": make()})
         for name, case in BODIES.items()
-        if name != "generator of views"  # of which urllib3 counts the items instead of the bytes
+        # Of views urllib3 counts the items instead of the bytes; its chunks of files are smaller.
+        if name not in ("generator of views", "long file")
     },
 }
 

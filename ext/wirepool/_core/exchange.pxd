@@ -95,6 +95,7 @@ cdef class Exchange:
     cdef int _send_all(self, const char *body, size_t body_len, double timeout) except -1
     cdef int _send_object(self, const char *body, size_t body_len, double timeout) except -1
     cdef int _hand_over(self, const char *body, size_t body_len, double timeout) except -1
+    cdef int _hand_over_tls(self, const char *rest, size_t n, double timeout) except -1
     cdef int _send_block(self, const char *body, size_t body_len, double timeout) except -1
     cdef int _send_last_block(self, double timeout) except -1
     cdef bint _send_and_get_head(self, const char *body, size_t n, double timeout) except -1

@@ -63,6 +63,7 @@ from wirepool._core.platform cimport (
     WP_EPROTOTYPE,
     wp_flag_drop,
     wp_flag_take,
+    wp_now_ns,
 )
 from wirepool._core.sockio cimport deadline_after, sock_recv, sock_send
 from wirepool._core.status cimport (
@@ -180,8 +181,13 @@ cdef class Exchange:
     # ------------------------------------------------------------ sending
 
     cdef int _serialize(self, method, target, headers, object body_len) except -1:
-        """The whole head into tx. `body_len`: an int, None for no body, or -1 for a body sent in chunks."""
+        """The whole head into tx. `body_len`: an int, None for no body, or -1 for a body sent in chunks.
+
+        What the caller's own fields say of the framing wins. Of both, Transfer-Encoding does, and Content-Length stays
+        here: they must not go out together (RFC 9112 6.2), and who gets both reads chunks (6.3).
+        """
         cdef int own = 0
+        cdef int unsent = 0
         cdef list items = None
         cdef Buffer tx = self.tx
         if headers is not None:
@@ -199,7 +205,8 @@ cdef class Exchange:
             put_bytes(tx, b"Accept-Encoding: identity\r\n")
         self.send_chunked = False
         if own & WP_OWN_TRANSFER_ENCODING:
-            self.send_chunked = not own & WP_OWN_CONTENT_LENGTH
+            self.send_chunked = True
+            unsent = WP_OWN_CONTENT_LENGTH
         elif body_len is not None and not own & WP_OWN_CONTENT_LENGTH:
             if body_len < 0:
                 self.send_chunked = True
@@ -210,6 +217,8 @@ cdef class Exchange:
             put_bytes(tx, self.agent_line)
         if items is not None:
             for name, value in items:
+                if unsent and own_field(name) & unsent:
+                    continue
                 if self.skip is not None and type(value) is str and value == self.skip:
                     if not own_field(name) & (WP_OWN_HOST | WP_OWN_ACCEPT_ENCODING | WP_OWN_USER_AGENT):
                         raise_status(WP_BAD_VALUE, value)
@@ -308,14 +317,18 @@ cdef class Exchange:
         return 0
 
     cdef int _hand_over(self, const char *body, size_t body_len, double timeout) except -1:
-        """A small body goes out with what is before it; a large one is lent."""
+        """A small body goes out with what is before it; a large one is lent, over TLS but for what fills a record."""
         cdef object view
         cdef bint together = body_len <= RECEIVE
-        if together and body_len and not self.tx.append(body, body_len):
+        cdef size_t n = body_len
+        if not together and self.tls is not None:
+            n = RECEIVE - min(<size_t>RECEIVE, self.tx.size())
+        elif not together:
+            n = 0
+        if n and not self.tx.append(body, n):
             raise_status(WP_NO_MEMORY)
         if self.tls is not None:
-            self.tls.send(self.tx.data + self.tx.start, self.tx.size(), timeout)
-            return 0 if together else self.tls.send(body, body_len, timeout)
+            return self._hand_over_tls(body + n, body_len - n, timeout)
         self.transport.sendall(bytes(self.tx))
         if not together:
             view = PyMemoryView_FromMemory(<char *>body, <Py_ssize_t>body_len, PyBUF_READ)
@@ -325,6 +338,14 @@ cdef class Exchange:
                 # The memory is the caller's: who kept the view must not read it later.
                 view.release()
         return 0
+
+    cdef int _hand_over_tls(self, const char *rest, size_t n, double timeout) except -1:
+        """tx and what is to follow it, within one time-out."""
+        cdef int64_t deadline_ns = deadline_after(timeout)
+        self.tls.send(self.tx.data + self.tx.start, self.tx.size(), timeout)
+        if n and deadline_ns >= 0:
+            timeout = max((deadline_ns - wp_now_ns()) / 1e9, 0.0)
+        return self.tls.send(rest, n, timeout)
 
     # ------------------------------------------------------------ errors
 

@@ -47,6 +47,11 @@ class _TYPE_FAILEDTELL(Enum):
 _FAILEDTELL: Final[_TYPE_FAILEDTELL] = _TYPE_FAILEDTELL.token
 _TYPE_BODY_POSITION = int | _TYPE_FAILEDTELL
 
+# A connection that was not told its blocksize has urllib3's, which is no good measure for uploads: a block is a chunk
+# and, at best, one system call. Beyond this size the processor's cache costs more than the calls that are saved.
+_DEFAULT_BLOCKSIZE = 16384
+_FILE_BLOCKSIZE = 131072
+
 # For each content coding beyond zlib's the modules that can undo it; the first that imports is enough.
 _OPTIONAL_CODINGS = {"br": ("brotlicffi", "brotli"), "zstd": ("compression.zstd", "backports.zstd")}
 
@@ -211,6 +216,11 @@ def body_to_chunks(body: Any | None, method: str, blocksize: int) -> ChunksAndCo
     return ChunksAndContentLength((body,), view.nbytes)
 
 
+def _file_blocksize(blocksize: int) -> int:
+    """How much to read from a file at a time on a connection with that ``blocksize``: any but the default is obeyed."""
+    return _FILE_BLOCKSIZE if blocksize == _DEFAULT_BLOCKSIZE else blocksize
+
+
 def _read_blocks(body: Any, blocksize: int) -> Iterator[bytes]:
     is_text = isinstance(body, io.TextIOBase)
     while block := body.read(blocksize):
@@ -226,3 +236,14 @@ def _iterate(body: Any) -> Iterator[bytes]:
         raise TypeError(
             f"a request body is text, bytes-like, file-like or an iterable of text or bytes, not {body!r}"
         ) from None
+
+
+def _pieces(blocks: Iterable[Any] | None, chunked: bool) -> Iterator[Any]:
+    """What to write for a body, piece by piece: its blocks, each framed as a chunk if need be; none is empty."""
+    for block in blocks or ():
+        if not block:
+            continue
+        data = block.encode("utf-8") if isinstance(block, str) else block
+        yield b"%x\r\n%b\r\n" % (memoryview(data).nbytes, data) if chunked else data
+    if chunked:
+        yield b"0\r\n\r\n"

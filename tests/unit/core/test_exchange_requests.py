@@ -76,8 +76,13 @@ def test_a_body_and_its_length(wire: Any, body: Any, lines: bytes, after: bytes)
 @wires
 def test_the_callers_length_is_taken_as_it_is(wire: Any) -> None:
     assert b"Content-Length" not in sent(wire, "POST", "/", {"content-length": "3"}, b"abc")
-    data = sent(wire, "POST", "/", {"content-length": "3", "Transfer-Encoding": "x"}, b"abc")
-    assert data.endswith(b"content-length: 3\r\nTransfer-Encoding: x\r\n\r\nabc")
+
+
+@wires
+@pytest.mark.parametrize("name", ["content-length", b"Content-Length"])
+def test_of_both_lengths_the_transfer_encoding_goes_out(wire: Any, name: Any) -> None:
+    data = sent(wire, "POST", "/", {name: "3", "Transfer-Encoding": "x, chunked", "A": "b"}, b"abc")
+    assert data.endswith(AGENT + b"Transfer-Encoding: x, chunked\r\nA: b\r\n\r\n3\r\nabc\r\n0\r\n\r\n")
 
 
 @wires
