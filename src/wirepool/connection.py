@@ -328,8 +328,9 @@ class HTTPConnection(_HTTPConnection):
                 self, f"Tunnel through {self.host} timed out. (connect timeout={self.timeout})"
             ) from error
         # For get_proxy_response_headers(), which Python 3.12 has.
-        self._raw_proxy_headers = reply.head.splitlines(keepends=True)[1:]
+        status_line, *self._raw_proxy_headers = reply.head.splitlines(keepends=True)
         if self.debuglevel > 0:
+            print("reply:", repr(status_line.decode("latin-1")))
             for line in self._raw_proxy_headers[:-1]:
                 print("header:", line.decode("latin-1"))
         if not 200 <= reply.status < 300:
