@@ -131,7 +131,8 @@ class Response(http.client.HTTPResponse):
         self.skipped_lines = facts["skipped"]
         framing = facts["framing"]
         self.chunked = framing == "chunked"
-        self.chunk_left = None
+        if self.chunked:
+            self.chunk_left = None
         self.length = facts["length"] if framing in ("length", "none") else None
         self.will_close = framing == "close" or not facts["keep_alive"] or facts["doubtful"]
         if self.debuglevel > 0:
