@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from behaviour.client_sides import CHUNKED, LAST, OK, RICH, Double, Scenarios, Side, Socket, outcome, state
+from servers.scripted import Recv, ScriptedServer, Send
 
 SCENARIOS = Scenarios()
 scenario, table = SCENARIOS.add, SCENARIOS.table
@@ -559,6 +560,20 @@ def arguments_by_position(side: Side) -> Any:
 def chunks_asked_for_by_the_name_of_the_standard_library(side: Side) -> Any:
     conn = side.open()
     return outcome(conn.request, "PUT", "/", [b"a"], {"Transfer-Encoding": "chunked"}, encode_chunked=True)
+
+
+def test_what_a_tunnel_prints(scripted: Callable[..., ScriptedServer], capsys: pytest.CaptureFixture[str]) -> None:
+    """Over sockets wirepool opens tunnels in its own way, but says what it got as the standard library does."""
+    seen = []
+    for module in ("http.client", "wirepool.connection"):
+        server = scripted([Recv(), Send(OPENED), Recv(), Send(OK)])
+        conn = Side(module).cls(server.host, server.port, timeout=5)
+        conn.set_tunnel("o", 44)
+        conn.set_debuglevel(1)
+        conn.connect()
+        conn.close()
+        seen.append([line for line in capsys.readouterr().out.splitlines() if line.startswith("header: ") and line[8:]])
+    assert seen == [["header: A: b"]] * 2
 
 
 # --- what may differ --------------------------------------------------------------------------------------------------
