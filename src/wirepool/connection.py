@@ -611,6 +611,8 @@ class HTTPConnection(_HTTPConnection):
         :raises http.client.ResponseNotReady: no request was sent, or its response was got before.
         """
         asked = self._response_options
+        if asked is None and self.__state == "Idle":
+            raise ResponseNotReady()
         self._response_options = None
         options = asked or self._options_of_parts()
         self._limit_waits()
@@ -618,11 +620,12 @@ class HTTPConnection(_HTTPConnection):
         reached = self._has_connected_to_proxy
         try:
             original = super().getresponse()
-        except ResponseNotReady:
-            self._response_options = asked  # for when it is: the response before was not read to its end
-            raise
         except ConnectionError:
             self._has_connected_to_proxy = reached  # closed by the standard library; that was not the proxy's fault
+            raise
+        except Exception:
+            if self.__state == "Request-sent":
+                self._response_options = asked  # it is still to come: not ready now, or too late for the time-out
             raise
         if isinstance(original, Response):
             original.owner = weakref.ref(self)
