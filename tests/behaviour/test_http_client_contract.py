@@ -13,6 +13,7 @@ import http.client
 import io
 import itertools
 import mmap
+import socket
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -331,6 +332,18 @@ def an_empty_answer(side: Side) -> Any:
     return outcome(side.get, conn), conn.sock, state(conn)
 
 
+@scenario
+def an_answer_after_the_timeout(side: Side) -> Any:
+    near, far = socket.socketpair()
+    with near, far:
+        near.settimeout(0.01)
+        conn = side.over(near, timeout=0.01)  # type: ignore[arg-type]
+        side.ask(conn)
+        late = outcome(conn.getresponse)
+        far.sendall(OK)
+        return late, state(conn), outcome(lambda: conn.getresponse().read()), conn.close()
+
+
 # --- what else a connection has ---------------------------------------------------------------------------------------
 
 
@@ -617,6 +630,7 @@ NOT_THERE = "urllib3 leaves it out"
 BESIDE_URLLIB3 = BESIDE_BOTH | {
     "bare_double": NO_TIMEOUT,
     "bare_double_in_parts": IN_PARTS,
+    "an_answer_after_the_timeout": IN_PARTS,
     "tunnel_over_a_bare_double": NO_TIMEOUT,
     "debug output: interim response": IN_PARTS,
     "debug output: level of the response": NOT_THERE,
