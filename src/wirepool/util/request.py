@@ -244,6 +244,7 @@ def _pieces(blocks: Iterable[Any] | None, chunked: bool) -> Iterator[Any]:
         if not block:
             continue
         data = block.encode("utf-8") if isinstance(block, str) else block
-        yield b"%x\r\n%b\r\n" % (memoryview(data).nbytes, data) if chunked else data
+        # Joined, not formatted: that would copy a block of this size more than once.
+        yield b"".join((b"%x\r\n" % memoryview(data).nbytes, data, b"\r\n")) if chunked else data
     if chunked:
         yield b"0\r\n\r\n"
