@@ -27,5 +27,18 @@ def request(client: http.client.HTTPConnection, path: str) -> bytes:
     return client.getresponse().read()
 
 
+def upload(client: http.client.HTTPConnection, path: str) -> int:
+    from source import FIELDS, opened  # not at the top: what a client imports by itself is measured
+
+    client.request("PUT", path, body=opened(), headers=FIELDS)
+    return len(client.getresponse().read())
+
+
+def stream(client: http.client.HTTPConnection, path: str) -> int:
+    client.request("GET", path)
+    response = client.getresponse()
+    return sum(map(len, iter(lambda: response.read(65536), b"")))
+
+
 def close(client: http.client.HTTPConnection) -> None:
     client.close()

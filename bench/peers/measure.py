@@ -42,6 +42,7 @@ class Job:
     latency: bool = False
     exact: int = 0
     refused: bool = False
+    call: str = "request"
 
 
 class Bench:
@@ -51,6 +52,7 @@ class Bench:
         self.job = job
         self.peer: Any = importlib.import_module(job.peer)
         self.target = Target(**job.target)
+        self.request: Callable[[Any, str], Any] = getattr(self.peer, job.call)
         self.what: str = getattr(self.target, self.peer.takes)
         count = 1 if self.peer.shareable else job.threads
         self._opened = [self.peer.open(self.target, job.threads) for _ in range(count)]
@@ -63,17 +65,16 @@ class Bench:
     def check(self) -> None:
         """Requires a body of the right length from every client."""
         for client in self._opened:
-            body = self.peer.request(client, self.what)
-            if not isinstance(body, (bytes, bytearray)) or len(body) != self.job.length:
-                raise SystemExit(
-                    f"{self.peer.label}: {type(body).__name__} of {len(body)}, not {self.job.length} bytes"
-                )
+            body = self.request(client, self.what)
+            size = len(body) if isinstance(body, (bytes, bytearray)) else body
+            if size != self.job.length:
+                raise SystemExit(f"{self.peer.label}: {size} bytes, not {self.job.length}")
 
     def run(self, count: int) -> float:
         """Does ``count`` requests in all and returns the seconds that took."""
         if self.job.threads == 1:
             started = time.perf_counter()
-            _loop(self.peer.request, self.clients[0], self.what, count)
+            _loop(self.request, self.clients[0], self.what, count)
             return time.perf_counter() - started
         return self._run_threads(count // self.job.threads)
 
@@ -94,7 +95,7 @@ class Bench:
     def _work(self, client: Any, share: int, ready: threading.Barrier, failures: list[BaseException]) -> None:
         ready.wait()
         try:
-            _loop(self.peer.request, client, self.what, share)
+            _loop(self.request, client, self.what, share)
         except BaseException as error:
             failures.append(error)
 
@@ -107,7 +108,7 @@ class Bench:
 
     def latencies(self, count: int) -> list[int]:
         """Nanoseconds of each of ``count`` requests, one after the other."""
-        request, client, what, clock = self.peer.request, self.clients[0], self.what, time.perf_counter_ns
+        request, client, what, clock = self.request, self.clients[0], self.what, time.perf_counter_ns
         stamps = [clock()]
         for _ in itertools.repeat(None, count):
             request(client, what)
@@ -115,7 +116,7 @@ class Bench:
         return [after - before for before, after in itertools.pairwise(stamps)]
 
 
-def _loop(request: Callable[[Any, str], bytes], client: Any, what: str, count: int) -> None:
+def _loop(request: Callable[[Any, str], Any], client: Any, what: str, count: int) -> None:
     for _ in itertools.repeat(None, count):
         request(client, what)
 

@@ -139,6 +139,7 @@ def _measure(stage: Stage, scenario: Scenario, peer: str, seconds: float) -> dic
         "threads": scenario.threads,
         "latency": scenario.latency,
         "seconds": seconds,
+        "call": scenario.call,
     }
     return _call(peer, "measure.py", json.dumps(job))
 

@@ -21,6 +21,8 @@ CLIENTS = ALL[:-1]
 # Those that differ from another one only in how they connect.
 CONNECTING = ("wirepool_full", "urllib3_context", "http_client_contexts", "pycurl_full")
 PROXIED = ("wirepool_request", "urllib3_request", "requests_session", "httpx_client", "pycurl_easy")
+# Those that have `upload` and `stream` besides `request`.
+BODIES = ("wirepool_urlopen", "urllib3_urlopen", "http_client")
 PEERS = ALL + CONNECTING
 
 
@@ -30,7 +32,7 @@ class Scenario:
 
     ``tls`` is 1.3 and verified, with the roots of the public web to search through if ``bundle``; the proxy, if
     ``proxied``, is spoken to without TLS. ``per`` says what a figure stands for: a ``request``, a ``connection`` with
-    one request, or a ``process`` that connects once.
+    one request, or a ``process`` that connects once. ``call`` is the function of the peer that is called.
     """
 
     about: str
@@ -43,12 +45,15 @@ class Scenario:
     bundle: bool = False
     proxied: bool = False
     per: str = "request"
+    call: str = "request"
 
 
 SCENARIOS = {
     "small": Scenario("142-byte JSON, 12 header fields, 1 thread, 1 connection", latency=True),
     "threads16": Scenario("the same, 16 threads with 16 connections", threads=16),
     "big": Scenario("10 MB body, 1 thread, 1 connection", "/10mb", BIG_SIZE),
+    "upload": Scenario("100 MB from a file, its length declared", "/upload", 0, peers=BODIES, call="upload"),
+    "stream": Scenario("10 MB body, read in parts of 64 KiB", "/10mb", BIG_SIZE, peers=BODIES, call="stream"),
     "tls-small": Scenario("142-byte JSON over TLS 1.3, 1 thread, 1 connection", latency=True, tls=True),
     "tls-new": Scenario(
         "a new TLS 1.3 connection for each request, trusting {roots} roots",

@@ -21,5 +21,15 @@ def request(client: urllib3.HTTPConnectionPool, path: str) -> bytes:
     return client.urlopen("GET", path).data
 
 
+def upload(client: urllib3.HTTPConnectionPool, path: str) -> int:
+    from source import FIELDS, opened  # not at the top: what a client imports by itself is measured
+
+    return len(client.urlopen("PUT", path, body=opened(), headers=FIELDS).data)
+
+
+def stream(client: urllib3.HTTPConnectionPool, path: str) -> int:
+    return sum(map(len, client.urlopen("GET", path, preload_content=False).stream(65536)))
+
+
 def close(client: urllib3.HTTPConnectionPool) -> None:
     client.close()
