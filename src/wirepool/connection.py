@@ -108,6 +108,9 @@ _WRITING = {
     for step in (getattr(_HTTPConnection, name),)
 }
 
+# Whether set_tunnel() of the standard library adds a Host to the fields it was given (to a copy of them).
+_TUNNEL_HAS_HOST = sys.version_info >= (3, 12)
+
 # A clock before this date is wrong, and certificates will seem not yet valid.
 RECENT_DATE = datetime.date(2025, 1, 1)
 
@@ -153,6 +156,7 @@ class HTTPConnection(_HTTPConnection):
     _tunnel_host: str | None = None
     _tunnel_port: int | None = None
     _tunnel_scheme: str | None = None
+    _tunnel_headers: dict[str, str]
     # The core's side of `_exchange_sock`; None when the socket is none that the core may touch.
     _exchange: Exchange | None = None
     _exchange_sock: socket.socket | None = None
@@ -293,6 +297,8 @@ class HTTPConnection(_HTTPConnection):
         if scheme not in ("http", "https"):
             raise ValueError(f"Invalid proxy scheme for tunneling: {scheme!r}, must be either 'http' or 'https'")
         super().set_tunnel(host, port=port, headers=headers)
+        if _TUNNEL_HAS_HOST and not any(to_str(name).lower() == "host" for name in headers or ()):
+            self._tunnel_headers.pop("Host", None)  # ours comes first, and without the zone of an IPv6 address
         self._tunnel_scheme = scheme
 
     # What the standard library's own way of opening a tunnel asks, for subclasses that go it.
@@ -314,6 +320,9 @@ class HTTPConnection(_HTTPConnection):
         from wirepool import _tunnel
 
         if not hasattr(self.sock, "recv"):  # a double with nothing but sendall() and makefile()
+            if _TUNNEL_HAS_HOST and not any(to_str(name).lower() == "host" for name in self._tunnel_headers):
+                authority = _tunnel.authority(self._tunnel_host or "", self._tunnel_port or 0)
+                self._tunnel_headers["Host"] = authority
             super()._tunnel()  # type: ignore[misc]
             return
         limit = self.sock.gettimeout()
@@ -321,7 +330,7 @@ class HTTPConnection(_HTTPConnection):
         assert host is not None
         assert port is not None
         try:
-            self.send(_tunnel.connect_request(host, port, self._tunnel_headers))  # type: ignore[attr-defined]
+            self.send(_tunnel.connect_request(host, port, self._tunnel_headers))
             reply = _tunnel.receive_reply(self.sock, limit, http.client._MAXHEADERS)  # type: ignore[attr-defined]
         except TimeoutError as error:
             raise ConnectTimeoutError(
