@@ -108,9 +108,6 @@ _WRITING = {
     for step in (getattr(_HTTPConnection, name),)
 }
 
-# Whether set_tunnel() of the standard library adds a Host to the fields it was given (to a copy of them).
-_TUNNEL_HAS_HOST = sys.version_info >= (3, 12)
-
 # A clock before this date is wrong, and certificates will seem not yet valid.
 RECENT_DATE = datetime.date(2025, 1, 1)
 
@@ -156,7 +153,8 @@ class HTTPConnection(_HTTPConnection):
     _tunnel_host: str | None = None
     _tunnel_port: int | None = None
     _tunnel_scheme: str | None = None
-    _tunnel_headers: dict[str, str]
+    _tunnel_headers: Mapping[str, str]
+    _tunnel_names_host: bool = True
     # The core's side of `_exchange_sock`; None when the socket is none that the core may touch.
     _exchange: Exchange | None = None
     _exchange_sock: socket.socket | None = None
@@ -297,8 +295,7 @@ class HTTPConnection(_HTTPConnection):
         if scheme not in ("http", "https"):
             raise ValueError(f"Invalid proxy scheme for tunneling: {scheme!r}, must be either 'http' or 'https'")
         super().set_tunnel(host, port=port, headers=headers)
-        if _TUNNEL_HAS_HOST and not any(to_str(name).lower() == "host" for name in headers or ()):
-            self._tunnel_headers.pop("Host", None)  # ours comes first, and without the zone of an IPv6 address
+        self._tunnel_names_host = any(to_str(name).lower() == "host" for name in headers or ())
         self._tunnel_scheme = scheme
 
     # What the standard library's own way of opening a tunnel asks, for subclasses that go it.
@@ -320,9 +317,6 @@ class HTTPConnection(_HTTPConnection):
         from wirepool import _tunnel
 
         if not hasattr(self.sock, "recv"):  # a double with nothing but sendall() and makefile()
-            if _TUNNEL_HAS_HOST and not any(to_str(name).lower() == "host" for name in self._tunnel_headers):
-                authority = _tunnel.authority(self._tunnel_host or "", self._tunnel_port or 0)
-                self._tunnel_headers["Host"] = authority
             super()._tunnel()  # type: ignore[misc]
             return
         limit = self.sock.gettimeout()
@@ -330,7 +324,7 @@ class HTTPConnection(_HTTPConnection):
         assert host is not None
         assert port is not None
         try:
-            self.send(_tunnel.connect_request(host, port, self._tunnel_headers))
+            self.send(_tunnel.connect_request(host, port, self._fields_for_tunnel()))
             reply = _tunnel.receive_reply(self.sock, limit, http.client._MAXHEADERS)  # type: ignore[attr-defined]
         except TimeoutError as error:
             raise ConnectTimeoutError(
@@ -346,6 +340,12 @@ class HTTPConnection(_HTTPConnection):
             self.close()
             hint = _TUNNEL_HINTS.get(reply.status, "")
             raise OSError(f"Tunnel connection failed: {reply.status} {reply.reason}{hint}")
+
+    def _fields_for_tunnel(self) -> Mapping[str, str]:
+        """The user's, without the Host that Python 3.12 adds: ours comes first, and has no zone of an IPv6 address."""
+        if self._tunnel_names_host:
+            return self._tunnel_headers
+        return {name: value for name, value in self._tunnel_headers.items() if to_str(name).lower() != "host"}
 
     def _open_exchange(self) -> None:
         """Give the core its side of the socket, if it is one that the core may use."""
