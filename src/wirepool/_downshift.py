@@ -65,7 +65,7 @@ def original_response(response: HTTPResponse) -> Response:
 def _without_body(response: HTTPResponse) -> Response:
     """A response whose head is known and whose body is over."""
     original = Response.__new__(Response)
-    original.fp = None  # type: ignore[assignment]
+    original.fp = None
     original.debuglevel = 0
     original._method = response._request_method  # type: ignore[attr-defined]
     original.head = response._head or b""

@@ -48,6 +48,8 @@ def message_from(pairs: list[tuple[str, str]]) -> http.client.HTTPMessage:
 class Response(http.client.HTTPResponse):
     """What ``HTTPConnection.response_class`` makes unless a program sets its own."""
 
+    # Also when the socket's makefile() failed: the finalizer of Python 3.13 looks for it.
+    fp: Any = None
     # The connection to close if bytes turn out to be left over; a weak reference, so that no circle keeps both alive.
     owner: weakref.ref[Any] | None = None
     # The head as it came, for the shift between gears and for warnings.

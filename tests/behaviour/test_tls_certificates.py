@@ -121,7 +121,8 @@ BAD: dict[str, Case] = {
     # names
     "another host": Case(dns("right.test"), "Hostname mismatch.*'wrong.test'", "wrong.test"),
     "another host, several names": Case(dns("a.test", "b.test"), "Hostname mismatch", "c.test"),
-    "no names": Case(lambda c: c.custom(), "Hostname mismatch", "a.test"),
+    # Since Python 3.13 the chain is verified strictly, and comes first.
+    "no names": Case(lambda c: c.custom(), "Hostname mismatch|Subject name empty", "a.test"),
     "only a common name": Case(lambda c: c.common_name_only(), "Hostname mismatch", "localhost"),
     "only a common name, asserted": Case(
         lambda c: c.common_name_only("a.test"),

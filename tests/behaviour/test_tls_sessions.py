@@ -168,7 +168,7 @@ def lower(context: ssl.SSLContext, certs: Authority) -> None:
 
 
 def demand_strictness(context: ssl.SSLContext, certs: Authority) -> None:
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.verify_flags |= ssl.VerifyFlags.VERIFY_ALLOW_PROXY_CERTS
 
 
 def load_crl(context: ssl.SSLContext, certs: Authority) -> None:
