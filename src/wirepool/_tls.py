@@ -224,6 +224,7 @@ def policy(context: Any) -> tuple[Any, ...]:
     """How strict a context is; two equal answers at different times mean that nobody has changed that meanwhile."""
     if type(context) is not _SSLContext:
         return ()
+    statistics = context.cert_store_stats()  # walks through the whole store
     return (
         context.verify_mode,
         context.check_hostname,
@@ -232,7 +233,7 @@ def policy(context: Any) -> tuple[Any, ...]:
         context.minimum_version,
         context.maximum_version,
         context.options,
-        *(context.cert_store_stats()[kind] for kind in _STORE),
+        *(statistics[kind] for kind in _STORE),
     )
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
+from unittest import mock
 
 from servers.scripted import Connection, Script, response
 
@@ -57,3 +59,24 @@ def idle_connections(pool: Any) -> list[Any]:
 def free_slots(pool: Any) -> int:
     """How many connections a pool could give out at once."""
     return pool.pool.qsize()  # type: ignore[no-any-return]
+
+
+class Spy:
+    """Stands for a function, counts its calls and passes them on; binds like a function."""
+
+    def __init__(self, original: Callable[..., Any]) -> None:
+        self.calls = 0
+
+        def replacement(*args: Any, **kw: Any) -> Any:
+            self.calls += 1
+            return original(*args, **kw)
+
+        self.function = replacement
+
+
+@contextmanager
+def spying(owner: Any, name: str) -> Iterator[Spy]:
+    """Replaces a method (on a class or an object) or a function (of a module) by one that counts."""
+    spy = Spy(getattr(owner, name))
+    with mock.patch.object(owner, name, spy.function):
+        yield spy

@@ -12,7 +12,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
@@ -20,6 +19,7 @@ import pytest
 
 import wirepool
 import wirepool.connectionpool
+from behaviour.talk import spying
 from servers.echo import EchoServer
 from servers.scripted import ScriptedServer, response
 from wirepool import HTTPConnectionPool, HTTPResponse, PoolManager, Retry, _gear
@@ -43,27 +43,6 @@ def get(pool: HTTPConnectionPool) -> Any:
     answer = pool.urlopen("GET", "/nonce", headers={"X-Nonce": "seen"})
     assert (answer.status, answer.data) == (200, b"seen")
     return answer
-
-
-class Spy:
-    """Stands for a function, counts its calls and passes them on; binds like a function."""
-
-    def __init__(self, original: Callable[..., Any]) -> None:
-        self.calls = 0
-
-        def replacement(*args: Any, **kw: Any) -> Any:
-            self.calls += 1
-            return original(*args, **kw)
-
-        self.function = replacement
-
-
-@contextmanager
-def spying(owner: Any, name: str) -> Iterator[Spy]:
-    """Replaces a method (on a class or an object) or a function (of a module) by one that counts."""
-    spy = Spy(getattr(owner, name))
-    with mock.patch.object(owner, name, spy.function):
-        yield spy
 
 
 # ---------------------------------------------------------------- the seams

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from behaviour.sites import swallowing
 from behaviour.talk import OK, answering, free_slots
 from servers.echo import EchoServer, pattern
 from servers.scripted import Connection, Hold, Pause, Recv, RecvHead, ScriptedServer, Send, response
@@ -55,23 +56,11 @@ def without_address(error: Exception) -> str:
 
 @pytest.fixture
 def full_port() -> Iterator[Any]:
-    """An address that neither accepts nor refuses: its queue of connections is full."""
-    with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(socket.socket())
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        for _ in range(20):
-            sock = stack.enter_context(socket.socket())
-            sock.settimeout(0.05)
-            try:
-                sock.connect(listener.getsockname())
-            except TimeoutError:
-                break
-        else:
-            pytest.skip("this system lets any number of connections wait")
+    """An address that neither accepts nor refuses."""
+    with swallowing() as address:
 
         class Full:
-            host, port = listener.getsockname()
+            host, port = address
 
         yield Full
 

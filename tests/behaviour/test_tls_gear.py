@@ -7,7 +7,6 @@ import socket
 import ssl
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
@@ -15,7 +14,7 @@ import pytest
 
 import wirepool.connection
 import wirepool.connectionpool
-from behaviour.talk import OK, answering, is_fast
+from behaviour.talk import OK, answering, is_fast, spying
 from behaviour.tls_talk import anew, connection_of, https_pool, insecure
 from servers.certs import Authority, Certificate
 from servers.scripted import response
@@ -43,26 +42,6 @@ def goes_fast(pool: Any, **options: Any) -> bool:
     answer = pool.urlopen("GET", "/", retries=False, **options)
     assert (answer.status, answer.data) == (200, b"ok")
     return is_fast(answer)
-
-
-class Spy:
-    """Stands for a function and counts its calls; binds like a function."""
-
-    def __init__(self, original: Callable[..., Any]) -> None:
-        self.calls = 0
-
-        def replacement(*args: Any, **kw: Any) -> Any:
-            self.calls += 1
-            return original(*args, **kw)
-
-        self.function = replacement
-
-
-@contextmanager
-def spying(owner: Any, name: str) -> Iterator[Spy]:
-    spy = Spy(getattr(owner, name))
-    with mock.patch.object(owner, name, spy.function):
-        yield spy
 
 
 # --- fast -------------------------------------------------------------------------------------------------------------
