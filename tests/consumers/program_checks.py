@@ -1,0 +1,26 @@
+"""What is tested of every consumer's ``program.py``; see ``conftest.py`` for how this comes about."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .environments import environment
+from .running import ON_URLLIB3, ON_WIREPOOL, difference, run_program
+
+__all__ = ["test_sees_the_same_on_wirepool"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_sees_the_same_on_wirepool(consumer: Path, addresses: dict[str, Any], tmp_path: Path) -> None:
+    where = environment(consumer.parent.name, (consumer.parent / "requirements.txt").read_text().splitlines())
+    theirs = run_program(where, consumer, addresses, ON_URLLIB3, tmp_path / "urllib3")
+    ours = run_program(where, consumer, addresses, ON_WIREPOOL, tmp_path / "wirepool")
+    assert (theirs["library"], ours["library"]) == ("urllib3", "wirepool")
+    if theirs["connected_by"]:
+        assert (theirs["connected_by"], ours["connected_by"]) == (["urllib3"], ["wirepool"])
+    if diff := difference(theirs, ours):
+        pytest.fail(diff, pytrace=False)
