@@ -366,10 +366,11 @@ class PoolManager(RequestMethods):
                 if host is not None:
                     fields = _for_forwarding(host, headers)
             else:
+                known = None
                 manager, pool, target = self._way_to(url)
                 headers = kw.pop("headers") if "headers" in kw else self.headers
                 fields = manager._outgoing(url, headers)
-            if kw:
+            if kw or known is None or not _urlopen_is_ours:
                 if redirect and kw.get("body") is not None:
                     kw["body_pos"] = set_file_position(kw["body"], kw.get("body_pos"))
                 response = pool.urlopen(method, target, headers=fields, redirect=False, assert_same_host=False, **kw)
@@ -609,3 +610,6 @@ def _watch_for(cls: type) -> Watch:
 
 _gear.note_originals(PoolManager, _SEAMS)
 _gear.note_originals(ProxyManager, _SEAMS)
+_gear.note_originals(HTTPConnectionPool, ("urlopen",))
+# Whoever replaces it may know its arguments by name only. Looked up in the subclass, it is found replaced in either.
+_urlopen_is_ours = _gear.watch_methods(HTTPSConnectionPool, HTTPConnectionPool, ("urlopen",))

@@ -373,6 +373,24 @@ def test_urlopen_of_a_pool_replaced(manager: PoolManager, echo: EchoServer) -> N
     assert seen == ["GET /status/200"] * 2
 
 
+def test_who_replaces_urlopen_gets_its_arguments_by_name(manager: PoolManager, echo: EchoServer) -> None:
+    original, seen = HTTPConnectionPool.urlopen, []
+
+    def by_name(pool: HTTPConnectionPool, method: str, url: str, **keywords: Any) -> Any:
+        seen.append(sorted(keywords))
+        return original(pool, method, url, **keywords)
+
+    url = f"{echo.url}/bytes/1"
+    manager.request("GET", url)
+    manager.request("GET", url)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(HTTPConnectionPool, "urlopen", by_name)
+        manager.request("GET", url)
+        manager.request("GET", url)
+    manager.request("GET", url)
+    assert seen == [["assert_same_host", "headers", "redirect"]] * 2
+
+
 # ---------------------------------------------------------------- keys and keywords
 
 
