@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from wirepool import _core as _core  # first: says what to do where it was not compiled
 from wirepool import exceptions as exceptions
 from wirepool._collections import HTTPHeaderDict
+from wirepool._identity import logger_name
 from wirepool._reexports import reexports
 from wirepool._version import __version__ as __version__
 from wirepool.connectionpool import HTTPConnectionPool, HTTPSConnectionPool, connection_from_url
@@ -50,6 +51,7 @@ __all__ = (
     "connection_from_url",
     "disable_warnings",
     "encode_multipart_formdata",
+    "install_as_urllib3",
     "make_headers",
     "proxy_from_url",
     "request",
@@ -81,12 +83,13 @@ _check_openssl()
 
 def add_stderr_logger(level: int = logging.DEBUG) -> logging.StreamHandler[TextIO]:
     """Log to stderr what this package has to say; returns the handler, for taking it away again."""
-    logger = logging.getLogger(__name__)
+    name = logger_name(__name__)
+    logger = logging.getLogger(name)
     handler: logging.StreamHandler[TextIO] = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger.addHandler(handler)
     logger.setLevel(level)
-    logger.debug("Added a stderr logging handler to logger: %s", __name__)
+    logger.debug("Added a stderr logging handler to logger: %s", name)
     return handler
 
 
@@ -105,6 +108,31 @@ def disable_warnings(category: type[Warning] = exceptions.HTTPWarning) -> None:
     import warnings
 
     warnings.simplefilter("ignore", category)
+
+
+def install_as_urllib3(*, force: bool = False) -> None:
+    """Take urllib3's place in this process: ``import urllib3``, and any module of it, gives this package from now on.
+
+    ::
+
+        import wirepool
+
+        wirepool.install_as_urllib3()
+        import requests  # now runs on wirepool
+
+    Call it before anything imports urllib3, or start the program with ``python -m wirepool exec``. Both names give the
+    same modules. ``urllib3.__version__`` and :func:`importlib.metadata.version` tell the version of urllib3 whose API
+    this is, and what is logged goes to the loggers that urllib3 has. Doing it twice is doing it once, and mends what
+    somebody has damaged in between.
+
+    :param force:
+        go on if another urllib3 has been imported. Modules that have imported something of it keep that, exceptions
+        that must be caught included; a :exc:`RuntimeWarning` names them.
+    :raises RuntimeError: another urllib3 is imported already; the message tells by whom.
+    """
+    from wirepool import _dropin
+
+    _dropin.install(force=force)
 
 
 _DEFAULT_POOL = PoolManager()

@@ -29,6 +29,7 @@ from wirepool._core.headers_out import check_field, check_method
 from wirepool._core.watch import shadowed
 from wirepool._errors import is_lost_before_response, stdlib_error
 from wirepool._gear import CONNECTION_SEAMS, OURS
+from wirepool._identity import logger_name
 from wirepool.connection import BaseSSLError, HTTPConnection
 from wirepool.exceptions import ClosedPoolError, EmptyPoolError, ReadTimeoutError
 from wirepool.response import HTTPResponse, _warn_of_both_lengths
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from wirepool.connectionpool import HTTPConnectionPool
     from wirepool.util.retry import Retry
 
-log = logging.getLogger("wirepool.connectionpool")
+log = logging.getLogger(logger_name("wirepool.connectionpool"))
 
 _new = HTTPResponse.__new__
 _DEBUG = logging.DEBUG

@@ -12,6 +12,7 @@ from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 
 from wirepool._collections import HTTPHeaderDict
+from wirepool._identity import logger_name
 from wirepool.exceptions import MaxRetryError, ProtocolError, SSLError, TimeoutError, UnrewindableBodyError
 from wirepool.response import BaseSSLError
 from wirepool.util.request import _is_sent_once, rewind_body
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["after_failure", "can_send_again", "retries_after_redirect", "retries_after_status", "rewind", "without"]
 
-log = logging.getLogger("wirepool.connectionpool")
+log = logging.getLogger(logger_name("wirepool.connectionpool"))
 
 
 def after_failure(pool: HTTPConnectionPool, error: Exception, method: str, url: str, retries: Retry) -> Retry:

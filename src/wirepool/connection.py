@@ -34,9 +34,10 @@ from wirepool._core.tlsio import TlsStream
 from wirepool._errors import cannot_be_skipped, stdlib_error
 from wirepool._gear import OURS, is_genuine_socket, is_genuine_tls_socket, shutdown_of
 from wirepool._http_client import Response
+from wirepool._identity import logger_name
 from wirepool._lookup import check_resolver, pinned
 from wirepool._reexports import reexports
-from wirepool._version import __version__
+from wirepool._version import wirepool_version as __version__
 from wirepool.exceptions import (
     ConnectTimeoutError,
     HeaderParsingError,
@@ -95,7 +96,7 @@ SSLEOFError: Any = ssl.SSLEOFError if ssl is not None else BaseSSLError
 ConnectionError = ConnectionError
 BrokenPipeError = BrokenPipeError
 
-log = logging.getLogger(__name__)
+log = logging.getLogger(logger_name(__name__))
 
 port_by_scheme = {"http": 80, "https": 443}
 

@@ -22,6 +22,7 @@ from wirepool._base_connection import ProxyConfig as ProxyConfig
 from wirepool._collections import HTTPHeaderDict
 from wirepool._core.headers_out import is_plain_target
 from wirepool._core.idle import IdleQueue
+from wirepool._identity import logger_name
 from wirepool._reexports import reexports
 from wirepool._request_methods import RequestMethods
 from wirepool._retrying import (
@@ -83,7 +84,7 @@ else:
 
 __all__ = ["ConnectionPool", "HTTPConnectionPool", "HTTPSConnectionPool", "connection_from_url"]
 
-log = logging.getLogger(__name__)
+log = logging.getLogger(logger_name(__name__))
 
 _blocking_errnos = {errno.EAGAIN, errno.EWOULDBLOCK}
 _DEFAULT_QUEUE_CLASS = queue.LifoQueue

@@ -18,6 +18,7 @@ from wirepool._base_connection import ProxyConfig
 from wirepool._collections import HTTPHeaderDict, RecentlyUsedContainer
 from wirepool._core.headers_out import is_plain_target
 from wirepool._core.watch import Watch
+from wirepool._identity import logger_name
 from wirepool._poolkey import _DEFAULT_BLOCKSIZE as _DEFAULT_BLOCKSIZE
 from wirepool._poolkey import SSL_KEYWORDS as SSL_KEYWORDS
 from wirepool._poolkey import PoolKey as PoolKey
@@ -61,7 +62,7 @@ else:
 
 __all__ = ["PoolManager", "ProxyManager", "proxy_from_url"]
 
-log = logging.getLogger(__name__)
+log = logging.getLogger(logger_name(__name__))
 
 # More spellings of origins than this are not worth remembering for each pool.
 _ROUTES_PER_POOL = 4

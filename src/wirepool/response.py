@@ -91,8 +91,9 @@ __all__ = [
     "is_fp_closed",
     "is_response_to_head",
 ]
+from wirepool._identity import logger_name
 
-log = logging.getLogger(__name__)
+log = logging.getLogger(logger_name(__name__))
 
 _READ_CHUNK_SIZE = 65536  # bytes per read while a body is only drained
 

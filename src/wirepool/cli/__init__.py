@@ -1,4 +1,4 @@
-"""The ``wirepool`` command: ``wirepool get URL``, ``wirepool demo``.
+"""The ``wirepool`` command: ``wirepool get URL``, ``wirepool exec SCRIPT``, ``wirepool demo``.
 
 ==========  ============================================================================
 exit code   meaning
@@ -11,35 +11,35 @@ exit code   meaning
 23          the output could not be written
 130         interrupted
 ==========  ============================================================================
+
+``wirepool exec`` ends with the exit code of the program that it runs, or with 2 if there is none.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
 
-from . import demo, get
 from ._exits import INTERRUPTED, NOT_WRITTEN, USAGE, BadInput
 
 __all__ = ["main"]
 
-_COMMANDS = {"get": get, "demo": demo}
-
-
-class _Parser(argparse.ArgumentParser):
-    """Complains in one line instead of repeating the whole usage."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(USAGE, f"{self.prog}: {message} (see {self.prog} --help)\n")
-
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command line ``argv`` (default: the process's own) and returns the exit code; prints no traceback."""
+    """Runs the command line ``argv`` (default: the process's own) and returns the exit code.
+
+    Prints no traceback, but for that of a program which ``wirepool exec`` runs: its exceptions are not caught.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if argv[:1] == ["exec"] and argv[1:2] not in (["-h"], ["--help"]):
+        from . import exec
+
+        return exec.run(argv[1:])
+    from ._parser import make_parser
+
     try:
-        args = _parser().parse_args(argv)
+        args = make_parser().parse_args(argv)
     except SystemExit as end:
         return int(end.code or 0)
     try:
@@ -53,20 +53,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _drop_stdout()
         return NOT_WRITTEN
-
-
-def _parser() -> argparse.ArgumentParser:
-    from .._version import __version__
-
-    parser = _Parser(prog="wirepool", description="An HTTP/1.1 client with urllib3's API and a compiled core.")
-    parser.add_argument("--version", action="version", version=f"wirepool {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
-    for name, command in _COMMANDS.items():
-        about = command.ABOUT
-        subparser = commands.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
-        command.add_arguments(subparser)
-        subparser.set_defaults(run=command.run)
-    return parser
 
 
 def _drop_stdout() -> None:

@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import Any, cast
 
-log = logging.getLogger("wirepool.contrib.pyopenssl")
+from wirepool._identity import logger_name
+
+log = logging.getLogger(logger_name("wirepool.contrib.pyopenssl"))
 
 # Since this release pyOpenSSL takes keys and certificates of ``cryptography``; everything else is deprecated by now.
 _OLDEST = (24, 3)

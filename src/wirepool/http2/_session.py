@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from http.client import RemoteDisconnected
 from typing import Any
 
+from wirepool._identity import logger_name
 from wirepool.exceptions import IncompleteRead, ProtocolError
 from wirepool.http2 import _require_h2
 from wirepool.http2._fields import Field, checked_pairs
@@ -49,7 +50,7 @@ except ImportError:  # then there is no TLS, and nothing here is ever used
 
 __all__ = ["LIMITS", "Answer", "Session"]
 
-log = logging.getLogger("wirepool.http2.connection")
+log = logging.getLogger(logger_name("wirepool.http2.connection"))
 
 #: Bounds on what a server controls.
 LIMITS = {"MAX_INTERIM": 100, "MAX_HEADER_LIST": 65536}

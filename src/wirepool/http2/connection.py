@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from wirepool import _fork
 from wirepool._base_connection import _ResponseOptions
 from wirepool._collections import HTTPHeaderDict
+from wirepool._identity import logger_name
 from wirepool._reexports import reexports
 from wirepool.connection import HTTPSConnection, _get_default_user_agent
 from wirepool.exceptions import ProtocolError
@@ -45,7 +46,7 @@ __all__ = ["HTTP2Connection", "HTTP2Response"]
 orig_HTTPSConnection = HTTPSConnection
 ConnectionError = ProtocolError
 
-log = logging.getLogger(__name__)
+log = logging.getLogger(logger_name(__name__))
 
 _NO_PROXIES = "HTTP/2 goes through no proxy: wirepool.http2.extract_from_urllib3() goes back to HTTP/1.1, which does"
 

@@ -13,6 +13,7 @@ from itertools import takewhile
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from wirepool._identity import logger_name
 from wirepool.exceptions import (
     ConnectTimeoutError,
     InvalidHeader,
@@ -46,7 +47,7 @@ __all__ = [
     "takewhile",
 ]
 
-log = logging.getLogger(__name__)
+log = logging.getLogger(logger_name(__name__))
 
 _DELAY_SECONDS = re.compile(r"\s*[0-9]+\s*", re.ASCII)
 

@@ -1,0 +1,129 @@
+"""The part of the alias that the import system asks: finds the modules of ``urllib3`` among those of ``wirepool``.
+
+An alias is no second module: ``sys.modules`` holds the very module of ours under both names, and nothing of it, its
+``__name__`` and ``__spec__`` included, tells which of them was imported first. The import system wants to make a
+module by itself, though. It gets a stand-in, and lets modules replace themselves in ``sys.modules`` while they are
+executed, which is what the stand-in does.
+
+Threading: shared; no state. The import system has a lock for each module.
+Source: the import protocol, https://docs.python.org/3/reference/import.html.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from importlib.abc import Loader
+from importlib.machinery import ModuleSpec
+from types import CodeType, ModuleType
+from typing import TYPE_CHECKING, Any
+
+from wirepool._identity import is_alias_name, own_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from importlib.metadata import Distribution, DistributionFinder
+
+__all__ = ["Finder", "StandIn", "is_active", "is_ours", "start", "stop"]
+
+
+def is_ours(name: str, module: Any) -> bool:
+    """Whether a module found under urllib3's name ``name`` is the module of ours that belongs there."""
+    return isinstance(module, StandIn) or getattr(module, "__name__", None) == own_name(name)
+
+
+class StandIn(ModuleType):
+    """Holds an alias's place in ``sys.modules`` for an instant; whoever catches it there reads through it."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(importlib.import_module(own_name(self.__name__)), name)
+
+
+class Finder:
+    """An entry of ``sys.meta_path``."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Where a module of urllib3's comes from; None for all other modules.
+
+        :raises ModuleNotFoundError: there is no such module in this package.
+        """
+        if not is_alias_name(fullname):
+            return None
+        parent = fullname.rpartition(".")[0]
+        if parent and not is_ours(parent, sys.modules.get(parent)):
+            return None  # somebody has put another urllib3 there: its modules are its own affair
+        spec = importlib.util.find_spec(own_name(fullname))
+        if spec is None:
+            reason = "wirepool stands in for urllib3 here and has no such module"
+            raise ModuleNotFoundError(f"No module named {fullname!r}: {reason}", name=fullname)
+        return _alias_of(spec, fullname)
+
+    def find_distributions(self, context: DistributionFinder.Context | None = None) -> Iterable[Distribution]:
+        """What :mod:`importlib.metadata` asks for."""
+        from .metadata import distributions
+
+        return distributions(getattr(context, "name", None))
+
+
+def _alias_of(spec: ModuleSpec, fullname: str) -> ModuleSpec:
+    alias = ModuleSpec(fullname, _Loader(), origin=spec.origin, is_package=spec.submodule_search_locations is not None)
+    alias.submodule_search_locations = spec.submodule_search_locations
+    alias.cached = spec.cached
+    alias.has_location = spec.has_location
+    return alias
+
+
+class _Loader(Loader):
+    """Loads our module, under its own name, in the place of the one that is asked for."""
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        importlib.import_module(own_name(spec.name))  # where it fails, no trace of the alias is left
+        return StandIn(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        sys.modules[module.__name__] = importlib.import_module(own_name(module.__name__))
+
+    # For runpy, inspect and the like, which look into modules that are not loaded.
+
+    def get_code(self, fullname: str) -> CodeType | None:
+        code: CodeType | None = _loader_of(fullname).get_code(own_name(fullname))
+        return code
+
+    def get_source(self, fullname: str) -> str | None:
+        source: str | None = _loader_of(fullname).get_source(own_name(fullname))
+        return source
+
+    def is_package(self, fullname: str) -> bool:
+        return bool(_loader_of(fullname).is_package(own_name(fullname)))
+
+
+def _loader_of(fullname: str) -> Any:
+    spec = importlib.util.find_spec(own_name(fullname))
+    if spec is None:
+        raise ImportError(f"no module {own_name(fullname)!r}", name=fullname)
+    return spec.loader
+
+
+def _is_finder(entry: object) -> bool:
+    # By name: this module may have been imported anew since.
+    kind = type(entry)
+    return (kind.__module__, kind.__qualname__) == (Finder.__module__, Finder.__qualname__)
+
+
+def is_active() -> bool:
+    """Whether the import system asks us."""
+    return any(_is_finder(entry) for entry in sys.meta_path)
+
+
+def start() -> None:
+    """Makes the import system ask us first, unless it does already."""
+    if not is_active():
+        sys.meta_path.insert(0, Finder())
+
+
+def stop() -> None:
+    """Makes the import system forget us."""
+    sys.meta_path[:] = [entry for entry in sys.meta_path if not _is_finder(entry)]
