@@ -19,15 +19,21 @@ from wirepool._core.head import LIMITS as _HEAD_LIMITS
 from wirepool._core.head import head_length, parse_head
 from wirepool._core.headers_out import check_field
 from wirepool._errors import stdlib_error
+from wirepool.exceptions import ConnectTimeoutError
+from wirepool.util.util import to_str
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Reply", "authority", "connect_request", "receive_reply"]
+    from wirepool.connection import HTTPConnection
+
+__all__ = ["Reply", "authority", "connect_request", "open_tunnel", "receive_reply"]
 
 _MAX_HEAD = _HEAD_LIMITS["MAX_HEAD"]
 _MAX_INTERIM = _EXCHANGE_LIMITS["MAX_INTERIM"]
 _PIECE = 4096
+
+_HINTS = {407: " (give the proxy's user and password: proxy_headers=make_headers(proxy_basic_auth='user:pw'))"}
 
 
 class Reply(NamedTuple):
@@ -36,6 +42,48 @@ class Reply(NamedTuple):
     status: int
     reason: str
     head: bytes
+
+
+def open_tunnel(conn: HTTPConnection) -> None:
+    """Ask for the tunnel that a connection was set to go through; closes it if there is to be none.
+
+    :raises OSError: the proxy refused.
+    :raises ConnectTimeoutError: it gave no answer within the socket's time-out.
+    :raises http.client.HTTPException: what it answered is no response to CONNECT.
+    :raises ValueError: host or header fields that must not be sent; nothing was.
+    """
+    host, port = conn._tunnel_host, conn._tunnel_port
+    assert host is not None
+    assert port is not None
+    limit = conn.sock.gettimeout()
+    try:
+        conn.send(connect_request(host, port, _fields_for(conn)))
+        reply = receive_reply(conn.sock, limit, http.client._MAXHEADERS)  # type: ignore[attr-defined]
+    except TimeoutError as error:
+        raise ConnectTimeoutError(
+            conn, f"Tunnel through {conn.host} timed out. (connect timeout={conn.timeout})"
+        ) from error
+    # For get_proxy_response_headers(), which Python 3.12 has.
+    status_line, *conn._raw_proxy_headers = reply.head.splitlines(keepends=True)
+    if conn.debuglevel > 0:
+        _print(status_line, conn._raw_proxy_headers)
+    if not 200 <= reply.status < 300:
+        conn.close()
+        raise OSError(f"Tunnel connection failed: {reply.status} {reply.reason}{_HINTS.get(reply.status, '')}")
+
+
+def _fields_for(conn: HTTPConnection) -> Mapping[str, str]:
+    """The user's, without the Host that Python 3.12 adds: ours comes first, and has no zone of an IPv6 address."""
+    if conn._tunnel_names_host:
+        return conn._tunnel_headers
+    return {name: value for name, value in conn._tunnel_headers.items() if to_str(name).lower() != "host"}
+
+
+def _print(status_line: bytes, fields: list[bytes]) -> None:
+    """In the words of the standard library."""
+    print("reply:", repr(status_line.decode("latin-1")))
+    for line in fields[:-1]:
+        print("header:", line.decode("latin-1"))
 
 
 def authority(host: str, port: int) -> str:

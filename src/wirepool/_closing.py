@@ -1,0 +1,56 @@
+"""Closing a connection that another thread may be inside.
+
+A descriptor must not be closed under a thread that waits on it: its number may be somebody else's a moment later. So
+the socket is shut down first, which ends that wait, and closed by whoever comes out last: ``_doomed`` is it until then.
+
+Threading: what is here is for the thread that closes; it takes no lock and never waits for the other.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Any
+
+from wirepool._gear import is_genuine_socket, is_genuine_tls_socket, shutdown_of
+
+if TYPE_CHECKING:
+    from wirepool.connection import HTTPConnection
+
+__all__ = ["begin", "finish", "shut_down"]
+
+
+def begin(conn: HTTPConnection) -> None:
+    """Before the standard library closes the socket: end the waits of others."""
+    sock = conn._exchange_sock
+    if conn._exchange is not None:
+        # Who still has its response must not read on: the descriptor may be somebody else's soon.
+        conn._exchange.abandon()
+    if conn._is_busy() and sock is not None and conn.sock is sock:
+        shut_down(sock)
+        conn._doomed = sock  # left to who is inside
+        conn.sock = None
+    elif conn._stdlib_used and not conn._is_shared() and not conn._stdlib_is_idle() and _is_genuine(conn.sock):
+        # The standard library's close() waits for who is inside it.
+        shut_down(conn.sock)
+
+
+def finish(conn: HTTPConnection) -> None:
+    """After it: close what was left to another thread, if that is out by now."""
+    doomed = conn._doomed
+    if doomed is not None and not conn._is_busy():
+        conn._doomed = None
+        doomed.close()
+    if conn._doomed is None:
+        conn._exchange = conn._exchange_sock = None
+
+
+def _is_genuine(sock: Any) -> bool:
+    return is_genuine_socket(sock) or is_genuine_tls_socket(sock)
+
+
+def shut_down(sock: Any) -> None:
+    """End the waits on a socket; it may be one that nothing is connected to any more."""
+    try:
+        shutdown_of(sock)(socket.SHUT_RDWR)
+    except OSError:
+        pass
