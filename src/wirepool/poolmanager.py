@@ -373,13 +373,15 @@ class PoolManager(RequestMethods):
                 fields = manager._outgoing(url, headers)
             if kw or known is None or not _urlopen_is_ours:
                 if redirect and kw.get("body") is not None:
-                    kw["body_pos"] = set_file_position(kw["body"], kw.get("body_pos"))
+                    start = set_file_position(kw["body"], kw.get("body_pos"))
                 response = pool.urlopen(method, target, headers=fields, redirect=False, assert_same_host=False, **kw)
             else:  # by position: names cost a tenth of the whole call
                 response = pool.urlopen(method, target, None, fields, None, False, False)
             if response.status < 300 or not redirect:
                 return response  # type: ignore[no-any-return]
             kw["headers"] = headers
+            if kw.get("body") is not None:  # only now: what cannot be set back can still be sent once
+                kw["body_pos"] = start
             following = self._following(method, url, response, kw)
             if following is None:
                 return response  # type: ignore[no-any-return]

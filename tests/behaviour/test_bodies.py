@@ -617,6 +617,22 @@ def test_a_manager_rewinds_for_another_origin(scripted: Serve, manager: PoolMana
     assert len(other.requests) == 2
 
 
+@pytest.mark.parametrize("kind", GONE)
+def test_a_manager_sends_once_what_cannot_be_set_back(
+    scripted: Serve, manager: PoolManager, tmp_path: Path, kind: str
+) -> None:
+    moved = response(b"", status=308, reason="Moved", headers=[("Location", "/there")])
+    server = scripted(default=answering(EMPTY, moved))
+    bodies = [GONE[kind](tmp_path) for _ in range(2)]
+    assert manager.urlopen("PUT", server.url, body=bodies[0]).status == 200
+    with pytest.raises(UnrewindableBodyError):
+        manager.urlopen("PUT", server.url, body=bodies[1])
+    for body in bodies:
+        getattr(body, "close", bool)()
+    assert len(server.requests) == 2
+    assert server.requests[0].body == server.requests[1].body != b""
+
+
 # --- what makes bodies ------------------------------------------------------------------------------------------------
 
 
