@@ -48,7 +48,7 @@ except ImportError as error:
 
     _MISSING = "SOCKS proxies need the package PySocks: pip install wirepool[socks]"
     warnings.warn(_MISSING, DependencyWarning, stacklevel=2)
-    raise ImportError(_MISSING, name="socks") from error
+    raise type(error)(_MISSING, name="socks") from error
 
 __all__ = [
     "SOCKSConnection",

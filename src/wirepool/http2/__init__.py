@@ -84,7 +84,7 @@ def _require_h2() -> None:
     try:
         import h2
     except ImportError as error:
-        raise ImportError(f"HTTP/2 needs the 'h2' package: {_INSTALL}", name="h2") from error
+        raise type(error)(f"HTTP/2 needs the 'h2' package: {_INSTALL}", name="h2") from error
     version = str(getattr(h2, "__version__", "unknown"))
     if version.partition(".")[0] != str(_SUPPORTED):
         raise ImportError(
