@@ -153,7 +153,7 @@ class _Pending:
     __slots__ = ("_at", "_pieces")
 
     def __init__(self) -> None:
-        self._pieces: deque[bytes] = deque()
+        self._pieces: deque[bytes | memoryview] = deque()
         self._at = 0  # how much of the first piece is used up
 
     def __bool__(self) -> bool:
@@ -179,8 +179,8 @@ class _Pending:
 
     def put_back(self, data: bytes) -> None:
         """Have ``data`` come out next, before all that waits."""
-        if self._at:
-            self._pieces[0] = self._pieces[0][self._at :]
+        if self._at:  # without a copy: this may happen once for every few bytes of a large piece
+            self._pieces[0] = memoryview(self._pieces[0])[self._at :]
             self._at = 0
         self._pieces.appendleft(data)
 
@@ -447,6 +447,9 @@ class ZstdDecoder(_EndingStreams):
         output: bytes = self._obj.decompress(data, max_length=room)
         if data:
             self._pending.used(len(data) - len(self._obj.unused_data))
+        elif self._obj.eof and self._obj.unused_data:
+            # A bounded call left input inside the library, more of it than belonged to the frame.
+            self._pending.put_back(self._obj.unused_data)
         if self._obj.eof:
             self._fresh = True
             self._stream_ended()

@@ -6,6 +6,7 @@ import sys
 import warnings
 import zlib
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -292,6 +293,52 @@ def test_zstd_frames() -> None:
         decoder = decoder_of("zstd")
         packed = pack(b"one ") + pack(b"") + pack(b"three")
         assert b"".join(decoder.decompress(p) for p in pieces_of(packed, size)) + decoder.flush() == b"one three"
+
+
+@pytest.mark.parametrize("limit", [1, 50, 99, 100, 101, 1000])
+def test_zstd_frames_in_one_piece_read_in_parts(limit: int) -> None:
+    pack = packer_of("zstd")
+    packed = pack(b"A" * 100) + pack(b"B" * 100) + pack(b"C" * 100)
+    assert decode_bounded(decoder_of("zstd"), [packed], limit) == b"A" * 100 + b"B" * 100 + b"C" * 100
+
+
+@pytest.mark.parametrize("limit", [7, 50, 1000])
+def test_what_follows_a_zstd_frame_and_is_none_is_an_error(limit: int) -> None:
+    packed = packer_of("zstd")(b"A" * 100) + b"tail"
+    with pytest.raises((DecodeError, *_decode.decoder_error_classes())):
+        decode_bounded(decoder_of("zstd"), [packed], limit)
+
+
+class Holding:
+    """Stands in for ``ZstdDecompressor``: a frame is a count and a character, and input left over stays inside."""
+
+    def __init__(self) -> None:
+        self.eof, self.unused_data, self._input, self._left, self._what = False, b"", b"", -1, b""
+
+    @property
+    def needs_input(self) -> bool:
+        return not self.eof and self._left < 0 and len(self._input) < 2
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        self._input += bytes(data)
+        if self._left < 0:
+            if len(self._input) < 2:
+                return b""
+            self._left, self._what, self._input = self._input[0], self._input[1:2], self._input[2:]
+        count = self._left if max_length < 0 else min(self._left, max_length)
+        self._left -= count
+        if not self._left:
+            self.eof, self.unused_data, self._input = True, self._input, b""
+        return self._what * count
+
+
+@pytest.mark.parametrize("size", [2, 3, 8, 100])
+@pytest.mark.parametrize("limit", [1, 9, 10, 11, 35])
+def test_input_a_zstd_library_held_back_is_not_lost(limit: int, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_decode, "_load", lambda *_: SimpleNamespace(ZstdDecompressor=Holding))
+    packed = b"\x0aA\x0aB\x14C\x01D"
+    decoded = decode_bounded(_decode.ZstdDecoder(), pieces_of(packed, size), limit)
+    assert decoded == b"A" * 10 + b"B" * 10 + b"C" * 20 + b"D"
 
 
 @pytest.mark.parametrize("cut", [1, 5, 20])
