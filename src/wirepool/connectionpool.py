@@ -669,6 +669,8 @@ class HTTPSConnectionPool(HTTPConnectionPool):
 
     scheme = "https"
     ConnectionCls: ClassVar[Any] = HTTPSConnection
+    # Of a pool that serves another library, one that is also of that library's.
+    _unverified_warning: type[Warning] = InsecureRequestWarning
 
     def __init__(
         self,
@@ -764,7 +766,7 @@ class HTTPSConnectionPool(HTTPConnectionPool):
         warnings.warn(
             f"Unverified HTTPS request to {host!r}: whoever answers may be anybody. Certificates are verified "
             "unless cert_reqs or an ssl_context says otherwise; disable_warnings(InsecureRequestWarning) hides this.",
-            InsecureRequestWarning,
+            self._unverified_warning,
             stacklevel=3,
         )
 
