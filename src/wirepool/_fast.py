@@ -33,7 +33,7 @@ from wirepool._identity import logger_name
 from wirepool.connection import BaseSSLError, HTTPConnection
 from wirepool.exceptions import ClosedPoolError, EmptyPoolError, ReadTimeoutError
 from wirepool.response import HTTPResponse, _warn_of_both_lengths
-from wirepool.util.request import _METHODS_NOT_EXPECTING_BODY, _file_blocksize, body_to_chunks
+from wirepool.util.request import _METHODS_NOT_EXPECTING_BODY, _file_blocksize, _octets, body_to_chunks
 from wirepool.util.timeout import _DEFAULT_TIMEOUT, Timeout
 
 if TYPE_CHECKING:
@@ -254,8 +254,8 @@ def _with_body(
     exchange.begin(method, target, headers, -1, max_fields, False)
     try:
         for block in blocks or ():
-            if isinstance(block, str):
-                block = block.encode("utf-8")
+            if type(block) is not bytes:
+                block = _octets(block)
             if not exchange.send(block, send_limit):
                 break  # the peer has stopped reading; its answer is on the way
         return exchange.finish(preload, send_limit, read_limit)

@@ -176,10 +176,7 @@ class HTTPConnection(_HTTPConnection):
 
     def _send_with_head(self, first: Any) -> None:
         """What ``endheaders`` does, but with the body's first piece, or a good part of it, in the same write."""
-        view = memoryview(first)
-        if not view.c_contiguous:
-            raise BufferError("a request body has to be contiguous in memory: give bytes(body)")
-        view = view.cast("B")
+        view = memoryview(first).cast("B")
         n = len(view) if len(view) <= 2 * _FILE_BLOCKSIZE else _FILE_BLOCKSIZE
         lines: list[bytes] = self._buffer  # type: ignore[attr-defined]
         start = b"\r\n".join((*lines, b"", view[:n]))

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 import wirepool
+from behaviour.bodies import OnlyRead, Unseekable, Untellable
 from behaviour.talk import answering, answering_once, free_slots, is_fast
 from servers._wire import decode_chunked
 from servers.scripted import RecordedRequest, ScriptedServer, response
@@ -37,24 +38,6 @@ DEFAULT_BLOCK = 131072
 
 
 # --- what can be a body -----------------------------------------------------------------------------------------------
-
-
-class OnlyRead:
-    def __init__(self, content: bytes) -> None:
-        self._file = io.BytesIO(content)
-
-    def read(self, size: int = -1) -> bytes:
-        return self._file.read(size)
-
-
-class Unseekable(io.BytesIO):
-    def seek(self, *_: Any) -> int:
-        raise OSError("cannot seek")
-
-
-class Untellable(io.BytesIO):
-    def tell(self) -> int:
-        raise OSError("cannot tell")
 
 
 class Iterable:
@@ -278,10 +261,32 @@ def test_items_that_are_none(server: ScriptedServer, pool_to: MakePool, items: l
     assert [request.method for request in server.requests] == ["GET"]
 
 
-def test_memory_with_holes(server: ScriptedServer, pool_to: MakePool) -> None:
-    with pytest.raises(BufferError):
-        pool_to(server).urlopen("POST", "/", body=memoryview(b"abcdef")[::2])
-    assert server.requests == []
+HOLES: dict[str, tuple[Any, bytes]] = {
+    "every other": (memoryview(b"a-b-c-")[::2], b"abc"),
+    "backwards": (memoryview(b"cba")[::-1], b"abc"),
+    "wide items": (memoryview(array.array("H", [0x6161, 0, 0x6262, 0]))[::2], b"aabb"),
+    "none left": (memoryview(b"abcdef")[6::2], b""),
+    "two dimensions": (memoryview(bytearray(b"abcd")).cast("B", (2, 2)), b"abcd"),
+}
+
+
+@pytest.mark.parametrize("way", ["whole", "in chunks", "in an iterable", "in an iterable with length"])
+@pytest.mark.parametrize("kind", HOLES)
+def test_memory_with_holes(server: ScriptedServer, pool_to: MakePool, kind: str, way: str) -> None:
+    """It has octets in an order like any other."""
+    view, octets = HOLES[kind]
+    pool = pool_to(server, block=True)
+    length = {"Content-Length": str(2 * len(octets))} if way == "in an iterable with length" else None
+    if "iterable" in way:
+        pool.urlopen("POST", "/", body=[view, b"", view], headers=length)
+        octets *= 2
+    else:
+        pool.urlopen("POST", "/", body=view, chunked=way == "in chunks")
+    (request,) = server.requests
+    is_chunked = request.header("Transfer-Encoding") == "chunked"
+    assert is_chunked == (way in ("in chunks", "in an iterable"))
+    assert (decode_chunked(request.body) if is_chunked else request.body) == octets
+    assert free_slots(pool) == 1
 
 
 # --- how much at a time -----------------------------------------------------------------------------------------------

@@ -213,7 +213,7 @@ def body_to_chunks(body: Any | None, method: str, blocksize: int) -> ChunksAndCo
         view = memoryview(body)
     except TypeError:
         return ChunksAndContentLength(_iterate(body), None)
-    return ChunksAndContentLength((body,), view.nbytes)
+    return ChunksAndContentLength((body if view.c_contiguous else view.tobytes(),), view.nbytes)
 
 
 def _file_blocksize(blocksize: int) -> int:
@@ -238,12 +238,23 @@ def _iterate(body: Any) -> Iterator[bytes]:
         ) from None
 
 
+def _octets(block: Any) -> Any:
+    """What to write for a block of a body: text as UTF-8, memory with holes in one piece.
+
+    :raises TypeError: it is neither text nor bytes-like.
+    """
+    if isinstance(block, (str, bytes)):
+        return to_bytes(block)
+    view = memoryview(block)
+    return block if view.c_contiguous else view.tobytes()
+
+
 def _pieces(blocks: Iterable[Any] | None, chunked: bool) -> Iterator[Any]:
     """What to write for a body, piece by piece: its blocks, each framed as a chunk if need be; none is empty."""
     for block in blocks or ():
         if not block:
             continue
-        data = block.encode("utf-8") if isinstance(block, str) else block
+        data = _octets(block)
         # Joined, not formatted: that would copy a block of this size more than once.
         yield b"".join((b"%x\r\n" % memoryview(data).nbytes, data, b"\r\n")) if chunked else data
     if chunked:
