@@ -217,6 +217,7 @@ def test_what_a_request_looks_like(serve: Serve, pool_to: PoolTo, gear: str) -> 
         (lambda: "é", "\xc3\xa9", "2"),
         (lambda: bytearray(b"abc"), "abc", "3"),
         (lambda: memoryview(b"abc"), "abc", "3"),
+        (lambda: memoryview(b"a-b-c-")[::2], "abc", "3"),
         (lambda: b"", "", "0"),
         (lambda: None, "", "0"),
         (lambda: io.BytesIO(b"file"), "file", None),
@@ -224,7 +225,7 @@ def test_what_a_request_looks_like(serve: Serve, pool_to: PoolTo, gear: str) -> 
         (lambda: io.BytesIO(), "", None),
         (lambda: iter([b"a", b"", b"b"]), "ab", None),
         (lambda: ["a", "é"], "a\xc3\xa9", None),
-        (lambda: (piece for piece in (b"a", memoryview(b"b"))), "ab", None),
+        (lambda: (piece for piece in (b"a", memoryview(b"cb")[::-1])), "abc", None),
         (lambda: iter([]), "", None),
     ],
 )
@@ -284,6 +285,35 @@ def test_a_body_that_is_none(serve: Serve, pool_to: PoolTo) -> None:
     with pytest.raises(TypeError, match="a request body is"):
         pool_to(server).request("POST", "/x", body=3)
     assert server.asked == []
+
+
+class Asked(io.BytesIO):
+    """Notes how much it was asked for."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content)
+        self.sizes: list[int | None] = []
+
+    def read(self, size: int | None = -1) -> bytes:
+        self.sizes.append(size)
+        return super().read(size)
+
+
+@pytest.mark.parametrize(("given", "expected"), [({}, 131072), ({"blocksize": 5000}, 5000)])
+def test_files_are_read_in_the_blocks_of_http1(serve: Serve, connect: Any, given: Any, expected: int) -> None:
+    server = serve()
+    conn = connect(server, **given)
+    file = Asked(b"y" * 200_000)
+    conn.request("POST", "/x", body=file)
+    assert told(conn.getresponse())[1] == "y" * 200_000
+    assert set(file.sizes) == {expected}
+    conn.putrequest("POST", "/x")
+    conn.endheaders()
+    file = Asked(b"y" * 200_000)
+    conn.send(file)
+    assert told(conn.getresponse())[1] == "y" * 200_000
+    assert set(file.sizes) == {expected}
+    assert max(server.asked[-1].pieces) <= 16384
 
 
 @pytest.mark.parametrize("window", [1, 100, 70_000])

@@ -23,6 +23,7 @@ from wirepool._identity import logger_name
 from wirepool.exceptions import IncompleteRead, ProtocolError
 from wirepool.http2 import _require_h2
 from wirepool.http2._fields import Field, checked_pairs
+from wirepool.util.request import _FILE_BLOCKSIZE
 
 _require_h2()
 
@@ -61,6 +62,8 @@ _CONNECTION_WINDOW = 1 << 20
 _DEFAULT_WINDOW = 65535
 
 _RECEIVE = 65536
+# What one write to the socket has at most: as large as the blocks that files are read in.
+_MAX_WRITE = _FILE_BLOCKSIZE
 _FRAME_HEADER = 9
 _GOAWAY = 7
 _STREAM_ID = 0x7FFFFFFF
@@ -173,12 +176,18 @@ class Session:
             self._wait_until(lambda: answer.is_over or self._room(answer) > 0, limit)
             if answer.is_over or self._is_broken:
                 return False
-            room = self._room(answer)
-            answer.is_sent = is_last and room >= len(view)
-            self._h2.send_data(answer.stream, bytes(view[:room]), end_stream=answer.is_sent)
-            view = view[room:]
+            view = self._frame(answer, view, is_last)
             self._flush(limit)
         return True
+
+    def _frame(self, answer: Answer, view: memoryview, is_last: bool) -> memoryview:
+        """Put into frames what the windows let us, up to what one write should have; returns the rest."""
+        end = max(len(view) - _MAX_WRITE, 0)
+        while len(view) > end and (room := min(self._room(answer), len(view) - end)) > 0:
+            answer.is_sent = is_last and room == len(view)
+            self._h2.send_data(answer.stream, bytes(view[:room]), end_stream=answer.is_sent)
+            view = view[room:]
+        return view
 
     def finish(self, limit: float | None) -> None:
         """Say that the request is over, if that was not said."""

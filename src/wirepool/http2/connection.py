@@ -33,7 +33,7 @@ from wirepool.http2._session import Answer, Session
 from wirepool.response import BaseHTTPResponse as BaseHTTPResponse
 from wirepool.response import HTTPResponse
 from wirepool.util import ssl_
-from wirepool.util.request import body_to_chunks
+from wirepool.util.request import _file_blocksize, _octets, body_to_chunks
 
 if TYPE_CHECKING:
     from wirepool._base_connection import _TYPE_BODY
@@ -192,7 +192,7 @@ class HTTP2Connection(HTTPSConnection):
             head.add(name, value)
         if not head.has("user-agent"):
             head.add("user-agent", _get_default_user_agent())
-        blocks, length = body_to_chunks(body, method=method, blocksize=self.blocksize)
+        blocks, length = body_to_chunks(body, method=method, blocksize=_file_blocksize(self.blocksize))
         _add_length(head, length)
         self._response_options = _ResponseOptions(
             request_method=method,
@@ -224,8 +224,7 @@ class HTTP2Connection(HTTPSConnection):
         with self._talking(is_sending=True) as session:
             try:
                 for block in blocks:
-                    data = block.encode("utf-8") if isinstance(block, str) else block
-                    if not session.send(data, self.timeout, is_last=is_last):
+                    if not session.send(_octets(block), self.timeout, is_last=is_last):
                         return  # the answer is on the way
                 if is_whole:
                     session.finish(self.timeout)
@@ -274,7 +273,7 @@ class HTTP2Connection(HTTPSConnection):
         """
         if self._session is None or self._session.answer is None:
             raise ProtocolError("there is no request to send this for: putrequest() and endheaders() come first")
-        blocks, _ = body_to_chunks(data, method="POST", blocksize=self.blocksize)
+        blocks, _ = body_to_chunks(data, method="POST", blocksize=_file_blocksize(self.blocksize))
         self._send_body(blocks or (), is_whole=False)
 
     def _demand_head(self) -> RequestHead:

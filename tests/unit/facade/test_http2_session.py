@@ -40,6 +40,7 @@ class Wire:
         self.closed = False
         self.takes = True
         self.timeouts: list[float | None] = []
+        self.writes: list[int] = []
         self.flush()
 
     # --- what a session asks for
@@ -50,6 +51,7 @@ class Wire:
     def sendall(self, data: bytes) -> None:
         if not self.takes:
             raise BrokenPipeError
+        self.writes.append(len(data))
         for event in self.server.receive_data(data):
             self.seen.append(event)
             if isinstance(event, h2.events.DataReceived):
@@ -491,6 +493,27 @@ def test_the_last_frame_ends_the_request(wire: Wire) -> None:
     assert bytes(result(session).body) == b"body"
     sizes = [len(event.data) for event in wire.seen if isinstance(event, h2.events.DataReceived)]
     assert sizes == [16384, 3616]
+
+
+@pytest.mark.parametrize("frame", [16384, 1_000_000])
+def test_a_write_has_as_much_as_the_windows_let_us_up_to_a_block(frame: int) -> None:
+    wire = Wire()
+    wire.server.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 1 << 20, SettingCodes.MAX_FRAME_SIZE: frame})
+    wire.server.increment_flow_control_window(1 << 20)
+    wire.flush()
+    session = session_on(wire)
+    wire.on_request = wire.answer
+    begin(session)
+    with session.in_use():
+        assert session.is_reusable()
+        before = len(wire.writes)
+        assert session.send(b"x" * 300_000, 1, is_last=True)
+        session.finish(1)
+    assert bytes(result(session).body) == b"body"
+    frames = [131072 // 16384, 131072 // 16384, 3] if frame == 16384 else [1, 1, 1]
+    heads = [9 * number for number in frames]
+    assert wire.writes[before : before + 3] == [131072 + heads[0], 131072 + heads[1], 300_000 - 262144 + heads[2]]
+    assert wire.received() == b"x" * 300_000
 
 
 def test_more_than_the_window() -> None:
