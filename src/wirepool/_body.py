@@ -119,9 +119,7 @@ class ResponseBody(BaseHTTPResponse):
 
     def _announced_length(self) -> int | None:
         length = _content_length(self.headers)
-        if self.status in (204, 304) or 100 <= self.status < 200:
-            return 0
-        return 0 if self._request_method == "HEAD" else length
+        return 0 if self._request_method == "HEAD" or _forbids_content(self.status) else length
 
     @property
     def _fp(self) -> Any:
@@ -428,6 +426,15 @@ def _content_length(headers: HTTPHeaderDict) -> int | None:
 
     RFC 9110 section 8.6.
     """
+def _forbids_content(status: int) -> bool:
+    """Whether a response of this status has no content, whatever its fields say (RFC 9110 section 6.4.1)."""
+    try:
+        code = int(status)  # of an http.client.HTTPResponse that has read nothing yet it is "UNKNOWN"
+    except (TypeError, ValueError):
+        return False
+    return code in (204, 304) or 100 <= code < 200
+
+
     value = headers.get("content-length")
     if value is None:
         return None

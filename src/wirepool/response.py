@@ -576,7 +576,7 @@ class HTTPResponse(ResponseBody):
                 yield rest
 
     def _decoded_before(self, decode_content: bool | None, limit: int | None) -> Generator[bytes]:
-        """What an earlier read() decoded beyond what it gave."""
+        """What an earlier read() received beyond what it gave."""
         buffer = self._decoded_buffer
         if buffer and not decode_content:
             self._refuse_mixing()
@@ -585,10 +585,17 @@ class HTTPResponse(ResponseBody):
 
     def _decoded_chunk(self, chunk: bytes, decode_content: bool | None, limit: int | None) -> Generator[bytes]:
         data = self._decode(chunk, decode_content, flush_decoder=False, max_length=limit)
+        if decode_content:
+            yield from self._decoded_tail(limit)
         if data:
             yield data
-        while decode_content and self._decoder is not None and self._decoder.has_unconsumed_tail:
-            data = self._decode(b"", decode_content, flush_decoder=False, max_length=limit)
+        if decode_content:
+            yield from self._decoded_tail(limit)
+
+    def _decoded_tail(self, limit: int | None) -> Generator[bytes]:
+        """What the decoder holds back."""
+        while self._decoder is not None and self._decoder.has_unconsumed_tail:
+            data = self._decode(b"", True, flush_decoder=False, max_length=limit)
             if data:
                 yield data
 

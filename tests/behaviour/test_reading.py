@@ -350,6 +350,19 @@ def test_read_chunked_after_read_goes_on_where_it_was(scripted: Serve, pool_for:
     assert len(server.connections) == 1
 
 
+def test_what_read_left_in_the_decoder_comes_in_items_of_the_size_asked_for(scripted: Serve, pool_for: Pools) -> None:
+    # The whole body was received by the read, so that no chunk is left that could bring the decoder to give more.
+    zeros = bytes(1_000_000)
+    packed = deflated(zeros)
+    server = scripted(default=answering(chunked_response([packed], headers=[DEFLATE])))
+    for way in ("stream", "read_chunked"):
+        answer = get(pool_for(server))
+        start = answer.read(len(packed))
+        items = list(getattr(answer, way)(10_000, decode_content=True))
+        assert start + b"".join(items) == zeros
+        assert max(map(len, items)) <= 10_000
+
+
 def test_read_chunked_refuses_another_framing(scripted: Serve, pool_for: Pools) -> None:
     answer = get(pool_for(scripted(default=answering(response(b"abc")))))
     with pytest.raises(ResponseNotChunked):

@@ -195,6 +195,18 @@ def test_an_empty_chunked_body_is_no_broken_zstd() -> None:
     assert list(exchange_response(*script).stream(decode_content=True)) == []
 
 
+@pytest.mark.parametrize("status", ["UNKNOWN", "200", "204", "304", "100", 204.0])
+def test_a_status_that_is_no_integer(status: Any) -> None:
+    # http.client has "UNKNOWN" before it has read a head, and doubles of its responses hand that on.
+    def announced(library: Any) -> tuple[Any, Any]:
+        answer = library.HTTPResponse(
+            io.BytesIO(b"hello"), headers={"Content-Length": "5"}, status=status, preload_content=False
+        )
+        return answer.status, answer.length_remaining
+
+    assert announced(WIREPOOL) == announced(theirs)
+
+
 # --- bodies that come short, or break ---------------------------------------------------------------------------------
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
