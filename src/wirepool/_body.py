@@ -421,11 +421,6 @@ class ResponseBody(BaseHTTPResponse):
         self._trailer_fields = fields
 
 
-def _content_length(headers: HTTPHeaderDict) -> int | None:
-    """The value of ``Content-Length``, ``None`` if absent or no number; sent several times it must always be the same.
-
-    RFC 9110 section 8.6.
-    """
 def _forbids_content(status: int) -> bool:
     """Whether a response of this status has no content, whatever its fields say (RFC 9110 section 6.4.1)."""
     try:
@@ -435,6 +430,11 @@ def _forbids_content(status: int) -> bool:
     return code in (204, 304) or 100 <= code < 200
 
 
+def _content_length(headers: HTTPHeaderDict) -> int | None:
+    """The value of ``Content-Length``, ``None`` if absent or no number; sent several times it must always be the same.
+
+    RFC 9110 section 8.6.
+    """
     value = headers.get("content-length")
     if value is None:
         return None

@@ -582,11 +582,11 @@ class HTTPResponse(ResponseBody):
             self._refuse_mixing()
         while buffer:
             yield buffer.get_all() if limit is None else buffer.get(limit)
+        if decode_content:
+            yield from self._decoded_tail(limit)
 
     def _decoded_chunk(self, chunk: bytes, decode_content: bool | None, limit: int | None) -> Generator[bytes]:
         data = self._decode(chunk, decode_content, flush_decoder=False, max_length=limit)
-        if decode_content:
-            yield from self._decoded_tail(limit)
         if data:
             yield data
         if decode_content:
