@@ -269,7 +269,8 @@ class ResponseBody(BaseHTTPResponse):
             data = x.read1(amt) if read1 else x.read(amt)
         except BaseException as exc:
             self._fail(exc)
-        self._count_exchange(x, len(data))
+        if amt:  # asking for nothing does not end a body, not even an empty one
+            self._count_exchange(x, len(data))
         return data
 
     def _count_exchange(self, x: Exchange, count: int) -> None:
@@ -281,7 +282,7 @@ class ResponseBody(BaseHTTPResponse):
         with self._error_catcher():
             self._return_chunk_state()
             closed = getattr(self._file, "closed", False)
-            data: bytes = b"" if closed else self._fp_read(amt, read1=read1)
+            data: bytes = b"" if closed or amt == 0 else self._fp_read(amt, read1=read1)
             if not data and amt != 0 and (read1 or amt is not None):
                 self._file.close()
                 self._check_complete()

@@ -405,13 +405,17 @@ class HTTPResponse(ResponseBody):
             return data
         self._uncached_read_occurred = True
         if not decode:
-            self._refuse_mixing()
+            self._refuse_undecoded()
             return self._raw_read(amt)
         return self._read_plain(amt) if self._decoder is None else self._read_decoded(self._decoder, amt)
 
+    def _refuse_undecoded(self) -> None:
+        if self._has_decoded_content and not self._at_end():
+            self._refuse_mixing()
+
     def _read_rest(self, decode: bool) -> bytes:
         if not decode:
-            self._refuse_mixing()
+            self._refuse_undecoded()
             return self._raw_read()
         data = self._raw_read()
         if self._decoder is None:
@@ -476,7 +480,7 @@ class HTTPResponse(ResponseBody):
             if self._decoder is not None and amt != 0:
                 return self._read1_decoded(self._decoder, amt)
         else:
-            self._refuse_mixing()
+            self._refuse_undecoded()
         return b"" if amt == 0 else self._raw_read(amt, read1=True)
 
     def _read1_decoded(self, decoder: ContentDecoder, amt: int | None) -> bytes:
@@ -522,10 +526,9 @@ class HTTPResponse(ResponseBody):
             return
         while not self._at_end():
             data = self.read(amt=amt, decode_content=decode_content)
-            if data:
-                yield data
-            elif amt is None or amt < 0:
+            if not data:
                 return  # some files never close by themselves
+            yield data
 
     def _at_end(self) -> bool:
         if self._decoded_buffer or (self._decoder is not None and self._decoder.has_unconsumed_tail):

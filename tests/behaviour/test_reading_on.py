@@ -1,0 +1,86 @@
+"""Reading on: nothing at all, past the end, and after what could not be decoded; in both gears."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from servers.scripted import ScriptedServer, response
+from wirepool import HTTPConnectionPool
+from wirepool.exceptions import DecodeError
+
+pytestmark = pytest.mark.usefixtures("gear")
+
+GZIP = ("Content-Encoding", "gzip")
+TEXT = b"0123456789abcdef" * 4_000
+CODED = response(gzip.compress(TEXT, mtime=0), headers=[GZIP])
+BROKEN = response(b"no gzip" * 3_000, headers=[GZIP])
+
+Get = Callable[..., Any]
+
+
+@pytest.fixture
+def get() -> Iterator[Get]:
+    """``get(answer)``: an unread response that came as these bytes."""
+    with contextlib.ExitStack() as stack:
+
+        def make(answer: bytes, method: str = "GET") -> Any:
+            server = stack.enter_context(ScriptedServer.always(answer))
+            pool = stack.enter_context(HTTPConnectionPool(server.host, server.port, timeout=5, retries=False))
+            return pool.urlopen(method, "/", preload_content=False)
+
+        yield make
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_reading_nothing_does_not_end_an_empty_body(method: str, get: Get) -> None:
+    answer = get(response(), method)
+    for nothing in (answer.read(0), answer.read(0, decode_content=False), answer.read1(0), answer.readinto(bytearray())):
+        assert not nothing
+    assert (answer.closed, answer.connection is None) == (False, False)
+    assert answer.read(1) == b""
+    assert (answer.closed, answer.connection is None) == (True, True)
+
+
+@pytest.mark.parametrize("read", [lambda r: r.read(5), lambda r: r.read1(5), lambda r: next(r.stream(5))])
+def test_raw_bytes_are_refused_while_decoded_ones_are_to_come(read: Any, get: Get) -> None:
+    answer = get(CODED)
+    start = read(answer)
+    received = answer.tell()
+    for raw in (answer.read, answer.read1):
+        with pytest.raises(RuntimeError):
+            raw(decode_content=False)
+        with pytest.raises(RuntimeError):
+            raw(5, decode_content=False)
+    assert answer.tell() == received
+    assert start + answer.read() == TEXT
+
+
+def test_raw_bytes_may_be_asked_for_when_all_is_read(get: Get) -> None:
+    answer = get(CODED)
+    assert answer.read(5) + answer.read() == TEXT
+    assert answer.read(decode_content=False) == answer.read(5, decode_content=False) == b""
+    assert answer.read1(decode_content=False) == answer.read1(5, decode_content=False) == b""
+    assert list(answer.stream(decode_content=False)) == []
+
+
+@pytest.mark.parametrize("amount", [None, 10])
+def test_what_could_not_be_decoded_is_no_end(amount: int | None, get: Get) -> None:
+    answer = get(BROKEN)
+    for _ in range(2):
+        with pytest.raises(DecodeError):
+            answer.read(10)
+    with pytest.raises(DecodeError):
+        list(answer.stream(amount))
+
+
+@pytest.mark.parametrize("amount", [None, 10, 100_000])
+def test_a_raw_stream_ends_after_what_could_not_be_decoded(amount: int | None, get: Get) -> None:
+    answer = get(BROKEN)
+    with pytest.raises(DecodeError):
+        answer.read(100_000)
+    assert list(answer.stream(amount, decode_content=False)) == []
