@@ -65,6 +65,8 @@ class TLSConnection(Connection):
     session_reused: bool | None = None
     client_certificate: bytes | None = None
     """In DER; None if the client showed none, or none that was verified."""
+    client_name: str | None = None
+    """The common name in that certificate."""
     error: OSError | None = None
     """Why the handshake, or the connection later, failed."""
     close_notify: bool = False
@@ -85,12 +87,6 @@ class TLSConnection(Connection):
     def received(self) -> bytes:
         """All plaintext that the client sent."""
         return bytes(self._received)
-
-    @property
-    def client_name(self) -> str | None:
-        """The common name in the client's certificate."""
-        subject = (self._tls.getpeercert() or {}).get("subject", ()) if self.version else ()
-        return next((value for part in subject for key, value in part if key == "commonName"), None)
 
     # --- the handshake ----------------------------------------------------------------------------------------------
 
@@ -121,6 +117,8 @@ class TLSConnection(Connection):
         self.alpn = self._tls.selected_alpn_protocol()
         self.session_reused = self._tls.session_reused
         self.client_certificate = self._tls.getpeercert(binary_form=True)
+        subject = (self._tls.getpeercert() or {}).get("subject", ())
+        self.client_name = next((value for part in subject for key, value in part if key == "commonName"), None)
 
     # --- what a connection does -------------------------------------------------------------------------------------
 
