@@ -281,7 +281,7 @@ def _rare(response: HTTPResponse, exchange: Exchange, conn: HTTPConnection, flag
     if flags & BOTH_LENGTHS:
         _warn_of_both_lengths()
     if flags & SKIPPED_LINE:
-        conn._warn_of_skipped_line(response._request_url or "")
+        conn._warn_of_skipped_line(response._request_url or "", response._head or b"")
 
 
 def _give_up(

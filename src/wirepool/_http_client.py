@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from wirepool._core.head import Head
 
-__all__ = ["Response", "message_from"]
+__all__ = ["Response", "message_from", "skipped_line"]
 
 _MAX_LINE = _HEAD_LIMITS["MAX_LINE"]
 _MAX_CHUNK_LINE = _chunked.LIMITS["MAX_CHUNK_LINE"]
@@ -43,6 +43,15 @@ def message_from(pairs: list[tuple[str, str]]) -> http.client.HTTPMessage:
         message.set_raw(name, value)
     message.set_payload("")
     return message
+
+
+def skipped_line(head: bytes) -> str:
+    """The first line of a head that was left out because it is no field, with its end; for warnings."""
+    start, *lines = head.splitlines(keepends=True)
+    for line in lines:
+        if line not in _BLANK and not line[:1].isspace() and not parse_fields(start + line + b"\r\n"):
+            return line.decode("latin-1")
+    return ""
 
 
 class Response(http.client.HTTPResponse):

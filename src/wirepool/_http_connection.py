@@ -22,7 +22,7 @@ from wirepool._core.errors import RequestRefused
 from wirepool._core.headers_out import check_field, check_method
 from wirepool._errors import cannot_be_skipped, stdlib_error
 from wirepool._gear import is_genuine_socket, is_genuine_tls_socket, shutdown_of
-from wirepool._http_client import Response
+from wirepool._http_client import Response, skipped_line
 from wirepool.exceptions import HeaderParsingError
 from wirepool.util.request import _FILE_BLOCKSIZE, SKIP_HEADER, SKIPPABLE_HEADERS, _file_blocksize, _pieces
 from wirepool.util.util import to_str
@@ -256,16 +256,16 @@ class HTTPConnection(_HTTPConnection):
 
     def _warn_of_bad_headers(self, original: Any, url: str) -> None:
         if getattr(original, "skipped_lines", False):
-            self._warn_of_skipped_line(url)
+            self._warn_of_skipped_line(url, original.head)
         try:
             _seams().assert_header_parsing(original.msg)
         except (HeaderParsingError, TypeError) as error:
             self._warn_of(error, url)
 
-    def _warn_of_skipped_line(self, url: str) -> None:
+    def _warn_of_skipped_line(self, url: str, head: bytes) -> None:
         """What the message parser of the standard library would have complained about."""
         try:
-            raise HeaderParsingError([], "a line without a field name")
+            raise HeaderParsingError([], skipped_line(head))
         except HeaderParsingError as error:
             self._warn_of(error, url)
 

@@ -183,14 +183,17 @@ def test_retry_after_a_failure(gear: str, caplog: pytest.LogCaptureFixture) -> N
         assert getattr(record, "__urllib3-retry-warning") == {"host": "127.0.0.1"}
 
 
-def test_a_line_that_is_no_field(gear: str, scripted: Callable[..., ScriptedServer], caplog: Any) -> None:
-    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nno field at all\r\nX-After: kept\r\n\r\nok"
+@pytest.mark.parametrize("line", ["no field at all", ": without a name"])
+def test_a_line_that_is_no_field(line: str, gear: str, scripted: Callable[..., ScriptedServer], caplog: Any) -> None:
+    fields = f"Content-Length: 2\r\n{line}\r\nX-After: kept"
+    answer = b"HTTP/1.1 200 OK\r\n" + fields.encode() + b"\r\n\r\nok"
     server = scripted(default=[Recv(), Send(answer), Close()])
     with HTTPConnectionPool(server.host, server.port) as pool:
         assert pool.urlopen("GET", "/path").headers["X-After"] == "kept"
     (record,) = caplog.records
     assert (record.name, record.levelname) == ("wirepool.connection", "WARNING")
     assert record.getMessage().startswith(f"Failed to parse headers (url=http://127.0.0.1:{server.port}/path): ")
+    assert line in record.getMessage()
     assert record.exc_info is not None
 
 
