@@ -25,11 +25,24 @@ class ConsumerFile(pytest.Module):
         return importlib.import_module(CHECKS[self.path.name])
 
 
+def _is_consumers(path: Path) -> bool:
+    return path.name in CHECKS and path.parent.parent == Path(__file__).parent
+
+
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    if file_path.name in CHECKS and file_path.parent.parent == Path(__file__).parent:
-        collected: pytest.Collector = ConsumerFile.from_parent(parent, path=file_path)
-        return collected
-    return None
+    # A Python file that is named on the command line gets collected anyway, by way of the function below.
+    if not _is_consumers(file_path) or (file_path.suffix == ".py" and parent.session.isinitpath(file_path)):
+        return None
+    return _collected(file_path, parent)
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    return _collected(module_path, parent) if _is_consumers(module_path) else None
+
+
+def _collected(path: Path, parent: pytest.Collector) -> pytest.Collector:
+    collected: pytest.Collector = ConsumerFile.from_parent(parent, path=path)
+    return collected
 
 
 @pytest.fixture
