@@ -15,7 +15,6 @@ import functools
 import importlib.util
 import sys
 from collections.abc import Callable
-from importlib.abc import Loader
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +22,10 @@ from . import install
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from importlib.abc import Loader
     from importlib.machinery import ModuleSpec
+else:
+    Loader = object  # importing importlib.abc costs more than all of this
 
 __all__ = ["adopt", "watch"]
 

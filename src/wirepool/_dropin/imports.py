@@ -14,7 +14,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from importlib.abc import Loader
 from importlib.machinery import ModuleSpec
 from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, Any
@@ -23,7 +22,10 @@ from wirepool._identity import is_alias_name, own_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from importlib.abc import Loader
     from importlib.metadata import Distribution, DistributionFinder
+else:
+    Loader = object  # importing importlib.abc costs more than all of this
 
 __all__ = ["Finder", "StandIn", "is_active", "is_ours", "start", "stop"]
 

@@ -38,8 +38,8 @@ Provides-Extra: socks
 Provides-Extra: h2
 Requires-Dist: brotli>=1.2.0; extra == "brotli"
 Requires-Dist: backports.zstd>=1.0.0; python_version < "3.14" and extra == "zstd"
-Requires-Dist: PySocks!=1.5.7,<2,>=1.5.6; extra == "socks"
-Requires-Dist: h2<5,>=4; extra == "h2"
+Requires-Dist: PySocks>=1.5.6,<2,!=1.5.7; extra == "socks"
+Requires-Dist: h2>=4,<5; extra == "h2"
 """
 
 _FILES = {"METADATA": _METADATA, "INSTALLER": "wirepool\n", "top_level.txt": f"{ALIAS}\n"}

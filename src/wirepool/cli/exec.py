@@ -132,15 +132,16 @@ def _code(code: str, args: list[str]) -> Start:
 def _stdin(args: list[str]) -> Start:
     def start() -> None:
         main = _settle(["-", *args], "")
+        main.update(__file__="<stdin>", __cached__=None)
         exec(compile(sys.stdin.buffer.read(), "<stdin>", "exec", dont_inherit=True), main)
 
     return start
 
 
 def _file(path: str, args: list[str]) -> Start:
-    if pkgutil.get_importer(path) is not None:
-        return _folder(path, args)
-    full = os.path.abspath(path)
+    full = os.path.join(os.getcwd(), path)
+    if pkgutil.get_importer(full) is not None:
+        return _folder(path, full, args)
     if full.endswith(".pyc"):
         return _compiled(path, full, args)
     source = _read(path)
@@ -153,11 +154,11 @@ def _file(path: str, args: list[str]) -> Start:
     return start
 
 
-def _folder(path: str, args: list[str]) -> Start:
+def _folder(path: str, full: str, args: list[str]) -> Start:
     """Of a folder or an archive with a ``__main__.py``."""
 
     def start() -> None:
-        _settle([path, *args], path, always=True)
+        _settle([path, *args], full, always=True)
         _as_main("__main__", False)
 
     return start

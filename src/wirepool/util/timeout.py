@@ -53,6 +53,9 @@ class Timeout:
 
     DEFAULT_TIMEOUT: _TYPE_TIMEOUT = _DEFAULT_TIMEOUT
 
+    # Of objects that urllib3 has pickled, which know of no such thing.
+    deadline: float | None = None
+
     def __init__(
         self,
         total: _TYPE_TIMEOUT = None,
