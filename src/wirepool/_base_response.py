@@ -197,13 +197,13 @@ class BaseHTTPResponse(io.IOBase):
         """Choose the decoder by ``Content-Encoding``, once. Codings that are not known leave the body as it is."""
         if self._decoder_initialized:
             return
-        self._decoder_initialized = True
         value = self.headers.get("content-encoding")
         if value:
             codings = [coding.strip() for coding in value.lower().split(",")]
             codings = [coding for coding in codings if coding not in ("", "identity")]
             if any(coding in self.CONTENT_DECODERS for coding in codings):
                 self._decoder = _get_decoder(",".join(codings))
+        self._decoder_initialized = True  # not before: what was refused once must not be given out undecoded later
 
     def _decode(
         self, data: bytes, decode_content: bool | None, flush_decoder: bool, max_length: int | None = None

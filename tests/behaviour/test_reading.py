@@ -251,6 +251,18 @@ def test_a_body_that_is_not_what_its_coding_says(framing: str, scripted: Serve, 
     assert_slot_is_free(pool)
 
 
+@pytest.mark.parametrize("reader", ["data", "read()", "read(7)", "read1()", "readinto(5)", "stream()", "lines"])
+def test_a_body_in_too_many_codings_is_refused_again_and_again(reader: str, scripted: Serve, pool_for: Pools) -> None:
+    codings = ("Content-Encoding", ", ".join(["gzip"] * 6))
+    pool = pool_for(scripted(default=answering(response(TEXT, headers=[codings]))))
+    answer = get(pool)
+    for _ in range(2):
+        with pytest.raises(DecodeError, match="Too many"):
+            READERS[reader](answer)
+    answer.close()
+    assert_slot_is_free(pool)
+
+
 # --- single ways ------------------------------------------------------------------------------------------------------
 
 
