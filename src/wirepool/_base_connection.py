@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from wirepool.response import BaseHTTPResponse
 
 _TYPE_SOCKET_OPTIONS = Sequence[tuple[int, int, int | bytes]]
-_TYPE_BODY = bytes | IO[Any] | Iterable[bytes] | str
+_TYPE_BODY = bytes | IO[Any] | Iterable[bytes | str] | str
 
 
 class ProxyConfig(NamedTuple):
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
         """All that a pool uses of a connection to an ``http`` origin."""
 
         default_port: ClassVar[int]
-        default_socket_options: ClassVar[_TYPE_SOCKET_OPTIONS]
+        default_socket_options: ClassVar[list[tuple[int, int, int | bytes]]]
 
         host: str
         port: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ._collections import HTTPHeaderDict
 from ._decode import CONTENT_DECODERS, ContentDecoder, _get_decoder, decoder_error_classes
@@ -33,6 +33,7 @@ class BaseHTTPResponse(io.IOBase):
     :ivar version_string: the same as text, such as ``"HTTP/1.1"``.
     :ivar reason: the reason phrase, or ``None``.
     :ivar decode_content: whether reading undoes the ``Content-Encoding`` unless told otherwise.
+    :ivar length_remaining: octets of the body still to come; ``None`` if only its end will tell.
     :ivar chunked: whether the body came with ``Transfer-Encoding: chunked``.
     """
 
@@ -45,6 +46,7 @@ class BaseHTTPResponse(io.IOBase):
 
     # Defaults for responses whose __init__ never ran; see HTTPResponse.
     decode_content: bool = True
+    length_remaining: int | None
     _retries: Retry | None = None
     _request_url: str | None = None
     _decoder: ContentDecoder | None = None
@@ -75,7 +77,7 @@ class BaseHTTPResponse(io.IOBase):
 
     # The request that led here
 
-    def get_redirect_location(self) -> str | bool | None:
+    def get_redirect_location(self) -> str | Literal[False] | None:
         """Where to go instead: the ``Location`` of a redirect; ``None`` if it lacks one; ``False`` if none is meant."""
         if self.status in self.REDIRECT_STATUSES:
             return self.headers.get("location")

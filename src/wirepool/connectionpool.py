@@ -107,7 +107,7 @@ class ConnectionPool:
     def __init__(self, host: str, port: int | None = None) -> None:
         if not host:
             raise LocationValueError("No host specified.")
-        self.host = _normalize_host(host, scheme=self.scheme)
+        self.host: str = _normalize_host(host, scheme=self.scheme)  # type: ignore[assignment]  # for None only
         self.port = port
         # With the brackets of an IPv6 address, as CONNECT wants it.
         self._tunnel_host = _tunnel_host(host, self.scheme)

@@ -42,13 +42,13 @@ class HTTPWarning(Warning):
 class PoolError(HTTPError):
     """Something went wrong inside a connection pool.
 
-    :ivar pool: the pool concerned, or ``None`` (also after unpickling).
+    :ivar pool: the pool concerned; ``None`` after unpickling, which its type keeps quiet about, as urllib3's does.
     """
 
-    pool: ConnectionPool | None
+    pool: ConnectionPool
 
     def __init__(self, pool: ConnectionPool | None, message: str) -> None:
-        self.pool = pool
+        self.pool = pool  # type: ignore[assignment]
         self._message = message
         super().__init__(f"{pool}: {message}")
 
@@ -165,7 +165,7 @@ class NewConnectionError(ConnectTimeoutError, HTTPError):
     """
 
     def __init__(self, conn: HTTPConnection | None, message: str) -> None:
-        self.conn = conn
+        self.conn: HTTPConnection = conn  # type: ignore[assignment]
         self._message = message
         super().__init__(f"{conn}: {message}")
 
@@ -173,7 +173,7 @@ class NewConnectionError(ConnectTimeoutError, HTTPError):
         return type(self), (None, self._message)
 
     @property
-    def pool(self) -> HTTPConnection | None:
+    def pool(self) -> HTTPConnection:
         """Deprecated name of :attr:`conn`."""
         import warnings
 
@@ -305,11 +305,11 @@ class IncompleteRead(HTTPError, httplib_IncompleteRead):
     """
 
     partial: int  # type: ignore[assignment]
-    expected: int | None
+    expected: int
 
     def __init__(self, partial: int, expected: int | None) -> None:
         self.partial = partial
-        self.expected = expected
+        self.expected = expected  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         missing = "" if self.expected is None else f", {self.expected} more expected"
@@ -328,7 +328,7 @@ class InvalidChunkLength(HTTPError, httplib_IncompleteRead):
     expected: int | None
 
     def __init__(self, response: HTTPResponse, length: bytes) -> None:
-        self.response: HTTPResponse | None = response
+        self.response: HTTPResponse = response
         self.length = length
         self.partial = response.tell()
         self.expected = response.length_remaining

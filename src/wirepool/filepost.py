@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from wirepool.fields import _TYPE_FIELD_VALUE_TUPLE, RequestField
 if not TYPE_CHECKING:
     __getattr__ = reexports(__name__)
 
-_TYPE_FIELDS_SEQUENCE = Iterable[tuple[str, _TYPE_FIELD_VALUE_TUPLE] | RequestField]
+_TYPE_FIELDS_SEQUENCE = Sequence[tuple[str, _TYPE_FIELD_VALUE_TUPLE] | RequestField]
 _TYPE_FIELDS = _TYPE_FIELDS_SEQUENCE | Mapping[str, _TYPE_FIELD_VALUE_TUPLE]
 
 writer = codecs.getwriter("utf-8")

@@ -146,9 +146,11 @@ class PoolManager(RequestMethods):
 
     # ------------------------------------------------------------ pools
 
-    def _new_pool(self, scheme: str, host: str, port: int, request_context: dict[str, Any] | None = None) -> Any:
+    def _new_pool(
+        self, scheme: str, host: str, port: int, request_context: dict[str, Any] | None = None
+    ) -> HTTPConnectionPool:
         """A pool for an origin; may be overridden."""
-        pool_class = self.pool_classes_by_scheme[scheme]
+        pool_class: type[HTTPConnectionPool] = self.pool_classes_by_scheme[scheme]
         context = dict(self.connection_pool_kw if request_context is None else request_context)
         if context.get("blocksize") is None:
             context["blocksize"] = _DEFAULT_BLOCKSIZE
@@ -180,7 +182,7 @@ class PoolManager(RequestMethods):
         port: int | None = None,
         scheme: str | None = "http",
         pool_kwargs: dict[str, Any] | None = None,
-    ) -> Any:
+    ) -> HTTPConnectionPool:
         """The pool for an origin.
 
         :param pool_kwargs: override this manager's keywords; a value of None takes one away.
@@ -198,7 +200,7 @@ class PoolManager(RequestMethods):
         context["host"] = host
         return self.connection_from_context(context)
 
-    def connection_from_context(self, request_context: dict[str, Any]) -> Any:
+    def connection_from_context(self, request_context: dict[str, Any]) -> HTTPConnectionPool:
         """The pool for a context: the pool's keywords with ``scheme``, ``host`` and ``port``.
 
         :raises URLSchemeUnknown: there are no pools for the scheme.
@@ -218,11 +220,11 @@ class PoolManager(RequestMethods):
             raise URLSchemeUnknown(scheme)
         return self.connection_from_pool_key(key_fn(request_context), request_context=request_context)
 
-    def connection_from_pool_key(self, pool_key: PoolKey, request_context: dict[str, Any]) -> Any:
+    def connection_from_pool_key(self, pool_key: PoolKey, request_context: dict[str, Any]) -> HTTPConnectionPool:
         """The pool for a key, made if there is none."""
         self._newest = None  # the container moves its entries
         with self.pools.lock:
-            pool = self.pools.get(pool_key)
+            pool: HTTPConnectionPool | None = self.pools.get(pool_key)
             if pool:
                 return pool
             scheme = request_context["scheme"].lower()
@@ -234,7 +236,7 @@ class PoolManager(RequestMethods):
             self.pools[pool_key] = pool
         return pool
 
-    def connection_from_url(self, url: str, pool_kwargs: dict[str, Any] | None = None) -> Any:
+    def connection_from_url(self, url: str, pool_kwargs: dict[str, Any] | None = None) -> HTTPConnectionPool:
         """The pool for a URL's origin; arguments as for :meth:`connection_from_host`."""
         parsed = parse_url(url)
         return self.connection_from_host(parsed.host, port=parsed.port, scheme=parsed.scheme, pool_kwargs=pool_kwargs)
@@ -505,7 +507,7 @@ class ProxyManager(PoolManager):
         port: int | None = None,
         scheme: str | None = "http",
         pool_kwargs: dict[str, Any] | None = None,
-    ) -> Any:
+    ) -> HTTPConnectionPool:
         """The pool for an origin; all ``http`` origins share the one to the proxy."""
         if scheme == "https" or self.proxy is None:
             return super().connection_from_host(host, port, scheme, pool_kwargs=pool_kwargs)

@@ -32,8 +32,21 @@ def check(*names: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+PROGRAMS = ("client.py", "uses.py", "mistakes.py")
+
+
 def test_programs_are_checked_without_complaint() -> None:
-    result = check("client.py", "mistakes.py")
+    result = check(*PROGRAMS)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_the_same_programs_are_fine_with_urllib3(tmp_path: Path) -> None:
+    """So that what is asked for here is what urllib3's annotations promise, and no more."""
+    pytest.importorskip("urllib3", minversion="2.8")
+    copies = [tmp_path / name for name in PROGRAMS]
+    for copy in copies:
+        copy.write_text((HERE / copy.name).read_text(encoding="utf-8").replace("wirepool", "urllib3"), encoding="utf-8")
+    result = check(*map(str, copies))
     assert result.returncode == 0, result.stdout + result.stderr
 
 

@@ -27,6 +27,7 @@ except ImportError:
 
 if TYPE_CHECKING:
     import hashlib
+    from ssl import VerifyMode
 
 __all__ = [
     "ALPN_PROTOCOLS",
@@ -158,20 +159,22 @@ def assert_fingerprint(cert: bytes | None, fingerprint: str) -> None:
 # What users pass for constants of the ssl module
 
 
-def resolve_cert_reqs(candidate: int | str | None) -> Any:
+def resolve_cert_reqs(candidate: int | str | None) -> VerifyMode:
     """Turn ``"CERT_NONE"``, ``"NONE"`` and the like into the constant; ``None`` means ``CERT_REQUIRED``.
 
     :raises AttributeError: there is no constant of that name.
     """
-    return CERT_REQUIRED if candidate is None else _resolve_constant("CERT_", candidate)
+    found: VerifyMode = CERT_REQUIRED if candidate is None else _resolve_constant("CERT_", candidate)
+    return found
 
 
-def resolve_ssl_version(candidate: int | str | None) -> Any:
+def resolve_ssl_version(candidate: int | str | None) -> int:
     """Turn ``"PROTOCOL_TLSv1_2"``, ``"TLSv1_2"`` and the like into the constant; ``None`` means ``PROTOCOL_TLS``.
 
     :raises AttributeError: there is no constant of that name.
     """
-    return PROTOCOL_TLS if candidate is None else _resolve_constant("PROTOCOL_", candidate)
+    found: int = PROTOCOL_TLS if candidate is None else _resolve_constant("PROTOCOL_", candidate)
+    return found
 
 
 def _resolve_constant(prefix: str, candidate: int | str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class CertificateError(ValueError):
     """The certificate was issued for another host."""
 
 
-def match_hostname(cert: dict[str, Any] | None, hostname: str, hostname_checks_common_name: bool = False) -> None:
+def match_hostname(cert: Mapping[str, Any] | None, hostname: str, hostname_checks_common_name: bool = False) -> None:
     """Check that *cert* was issued for *hostname*.
 
     Only the subject alternative names count: DNS names, which may have one ``*`` in their first label, for names; IP
@@ -61,7 +61,7 @@ def _is_named(kind: str, name: str, hostname: str, address: IPv4Address | IPv6Ad
     return kind == "IP Address" and _ipaddress_match(name, address)
 
 
-def _common_names(cert: dict[str, Any]) -> Iterator[str]:
+def _common_names(cert: Mapping[str, Any]) -> Iterator[str]:
     for relative_name in cert.get("subject", ()):
         for key, value in relative_name:
             if key == "commonName":

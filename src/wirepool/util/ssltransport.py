@@ -18,7 +18,7 @@ import ssl
 from collections.abc import Callable
 from socket import SocketIO
 from time import monotonic
-from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TextIO, TypeAlias, TypeVar, cast, overload
 
 from wirepool._reexports import reexports
 from wirepool.exceptions import ProxySchemeUnsupported
@@ -291,7 +291,13 @@ class SSLTransport:
         """Whether the handshake resumed an earlier session."""
         return self.sslobj.session_reused
 
-    def getpeercert(self, binary_form: bool = False) -> Any:
+    @overload
+    def getpeercert(self, binary_form: Literal[False] = ...) -> dict[str, Any] | None: ...
+
+    @overload
+    def getpeercert(self, binary_form: Literal[True]) -> bytes | None: ...
+
+    def getpeercert(self, binary_form: bool = False) -> dict[str, Any] | bytes | None:
         """The peer's certificate: decoded, as :meth:`ssl.SSLSocket.getpeercert` does it, or as DER octets."""
         return self.sslobj.getpeercert(binary_form)
 
