@@ -114,9 +114,7 @@ class HTTPConnection(_http_connection.HTTPConnection):
 
     default_port: ClassVar[int] = port_by_scheme["http"]  # type: ignore[misc]
     # A list, to which programs add theirs.
-    default_socket_options: ClassVar[list[tuple[int, int, int | bytes]]] = [
-        (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    ]
+    default_socket_options: ClassVar[list[tuple[int, int, int | bytes]]] = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
     response_class = Response
 
     is_verified: bool = False
