@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
+import wirepool
 from servers.echo import EchoServer
 
 PYTHON = (sys.executable,)
 EXEC = (sys.executable, "-m", "wirepool", "exec")
-SRC = str(Path(__file__).parents[2] / "src")
+# Programs run in folders of their own, where a relative PYTHONPATH leads nowhere.
+HERE = str(Path(wirepool.__file__).parents[1])
 
 PROBE = '''"""Doc."""
 import json, sys
@@ -59,7 +61,7 @@ def execute(folder: Path, *argv: str, stdin: str = "") -> Ended:
 @pytest.fixture
 def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with programs of every kind, the one we are in."""
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([SRC, os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setenv("PYTHONPATH", HERE)
     (tmp_path / "probe.py").write_text(PROBE)
     for folder in ("package", "folder"):
         (tmp_path / folder).mkdir()
