@@ -67,6 +67,8 @@ class Finder:
         """What :mod:`importlib.metadata` asks for."""
         from .metadata import distributions
 
+        if getattr(context, "path", sys.path) is not sys.path:
+            return ()  # what is installed in certain folders; pip asks so, and decides by it what to install
         return distributions(getattr(context, "name", None))
 
 

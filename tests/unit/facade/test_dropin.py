@@ -112,6 +112,12 @@ def test_the_distribution_is_found(name: str | None) -> None:
     assert found.read_text("RECORD") is None
 
 
+def test_it_is_not_installed_in_any_folder() -> None:
+    """Or pip, run under the alias, would take urllib3 for installed."""
+    context = SimpleNamespace(name="urllib3", path=[sys.path[-1]])
+    assert list(imports.Finder().find_distributions(context)) == []  # type: ignore[arg-type]
+
+
 def test_other_distributions_are_not_ours() -> None:
     assert list(metadata.distributions("requests")) == []
 
