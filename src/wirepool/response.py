@@ -400,7 +400,7 @@ class HTTPResponse(ResponseBody):
         decode = self.decode_content if decode_content is None else decode_content
         if amt is None or amt < 0:
             data = self._read_rest(decode)
-            if cache_content and not self._uncached_read_occurred:
+            if cache_content and self._body is None and not self._uncached_read_occurred:
                 self._body, self._encoded = data, False
             return data
         self._uncached_read_occurred = True

@@ -39,7 +39,12 @@ def get() -> Iterator[Get]:
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_reading_nothing_does_not_end_an_empty_body(method: str, get: Get) -> None:
     answer = get(response(), method)
-    for nothing in (answer.read(0), answer.read(0, decode_content=False), answer.read1(0), answer.readinto(bytearray())):
+    for nothing in (
+        answer.read(0),
+        answer.read(0, decode_content=False),
+        answer.read1(0),
+        answer.readinto(bytearray()),
+    ):
         assert not nothing
     assert (answer.closed, answer.connection is None) == (False, False)
     assert answer.read(1) == b""
@@ -84,3 +89,11 @@ def test_a_raw_stream_ends_after_what_could_not_be_decoded(amount: int | None, g
     with pytest.raises(DecodeError):
         answer.read(100_000)
     assert list(answer.stream(amount, decode_content=False)) == []
+
+
+@pytest.mark.parametrize("read", [lambda r: r.data, lambda r: r.read(cache_content=True)])
+def test_what_was_kept_is_kept(read: Any, get: Get) -> None:
+    answer = get(CODED)
+    assert read(answer) == TEXT
+    assert answer.read(cache_content=True) == b""
+    assert answer.data == TEXT
