@@ -21,6 +21,7 @@ from socket import timeout as SocketTimeout
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from ._base_response import BaseHTTPResponse, is_chunked
+from ._closing import wake_reader
 from ._core.chunked import parse_chunk_size
 from ._core.errors import CoreError
 from .exceptions import IncompleteRead, InvalidChunkLength, InvalidHeader, ProtocolError, ReadTimeoutError, SSLError
@@ -163,13 +164,14 @@ class ResponseBody(BaseHTTPResponse):
         if x is not None and x.complete:  # an empty body that nobody read
             self._finish_exchange(x)
             return
+        self._connection = None  # first: who reads in another thread gives it up, too, when that is woken
         if x is not None:
             self._abandon_exchange(x)
             connection.close()
         elif not self._file_is_over():
+            wake_reader(connection, self._original)
             self._original.close()
             connection.close()
-        self._connection = None
         self._pool._put_conn(connection)
 
     def _file_is_over(self) -> bool:

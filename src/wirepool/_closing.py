@@ -8,6 +8,7 @@ Threading: what is here is for the thread that closes; it takes no lock and neve
 
 from __future__ import annotations
 
+import http.client
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from wirepool._gear import is_genuine_socket, is_genuine_tls_socket, shutdown_of
 if TYPE_CHECKING:
     from wirepool.connection import HTTPConnection
 
-__all__ = ["begin", "finish", "shut_down"]
+__all__ = ["begin", "finish", "shut_down", "wake_reader"]
 
 
 def begin(conn: HTTPConnection) -> None:
@@ -46,6 +47,20 @@ def finish(conn: HTTPConnection) -> None:
 
 def _is_genuine(sock: Any) -> bool:
     return is_genuine_socket(sock) or is_genuine_tls_socket(sock)
+
+
+def wake_reader(conn: Any, original: Any) -> None:
+    """Before a response of the standard library is closed, and its connection with it: end the wait of who reads it.
+
+    The close of its file would wait until that one is out. The socket is the file's own: the connection has none any
+    more if the response is its last.
+    """
+    if not isinstance(original, http.client.HTTPResponse) or original.isclosed():
+        return
+    is_shared = getattr(conn, "_is_shared", None)  # else the connection is none of ours
+    sock = getattr(getattr(original.fp, "raw", None), "_sock", None)
+    if is_shared is not None and not is_shared() and _is_genuine(sock):
+        shut_down(sock)
 
 
 def shut_down(sock: Any) -> None:

@@ -219,7 +219,11 @@ class Response(http.client.HTTPResponse):
         if self.fp is not None and (self.last_on_connection or self._has_left_over()):
             self._condemn()
         if self.fp is not None:  # closing the connection closes its response, which is this one
-            super()._close_conn()  # type: ignore[misc]
+            try:
+                super()._close_conn()  # type: ignore[misc]
+            except AttributeError:
+                if self.fp is not None:  # else another thread was faster
+                    raise
 
     def _has_left_over(self) -> bool:
         """Whether bytes were received beyond the response; looks only at what is buffered.

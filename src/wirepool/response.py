@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from . import _decode
 from ._base_response import BaseHTTPResponse
 from ._body import _MAX_CHUNK_LINE_LENGTH, BaseSSLError, ResponseBody
+from ._closing import wake_reader
 from ._collections import HTTPHeaderDict
 from ._decode import (
     HAS_ZSTD,
@@ -279,6 +280,8 @@ class HTTPResponse(ResponseBody):
         """Close the body. A connection still held is closed, too, and its place in the pool becomes free."""
         if self._x is not None:
             self._abandon_exchange(self._x)
+        elif self._connection is not None:
+            wake_reader(self._connection, self._original)
         if not self.closed and hasattr(self._file, "close"):
             self._file.close()
         self._forget_decoded()

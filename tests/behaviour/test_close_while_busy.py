@@ -5,20 +5,19 @@ from __future__ import annotations
 import gc
 import os
 import socket
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from behaviour.background import Background
+from behaviour.talk import wait_until
 from servers.echo import EchoServer
-from servers.scripted import Connection, ScriptedServer, response
+from servers.scripted import Connection, ScriptedServer, chunked_response, response
 from wirepool import HTTPConnectionPool, PoolManager
 from wirepool.connection import HTTPConnection
 from wirepool.exceptions import ClosedPoolError, HTTPError, ProtocolError
-
-AT_ONCE = 2.0
 
 
 def silence(conn: Connection) -> None:
@@ -32,6 +31,24 @@ def half_a_body(conn: Connection) -> None:
     conn.hold()
 
 
+def half_of_the_chunks(conn: Connection) -> None:
+    conn.recv()
+    conn.send(chunked_response([b"abc"]).removesuffix(b"0\r\n\r\n"))
+    conn.hold()
+
+
+def half_of_the_last_body(conn: Connection) -> None:
+    conn.recv()
+    conn.send(response(b"abc", length=100_000, headers=[("Connection", "close")]))
+    conn.hold()
+
+
+def body_without_end(conn: Connection) -> None:
+    conn.recv()
+    conn.send(b"HTTP/1.1 200 OK\r\n\r\nabc")
+    conn.hold()
+
+
 def deaf(conn: Connection) -> None:
     conn.recv_head()
     conn.hold()
@@ -41,34 +58,6 @@ def answering(conn: Connection) -> None:
     while True:
         conn.recv()
         conn.send(response(b"fine"))
-
-
-class Background(threading.Thread):
-    """Runs something that ends in an exception, or in a result."""
-
-    def __init__(self, work: Callable[[], Any]) -> None:
-        super().__init__(daemon=True)
-        self._work = work
-        self.outcome: Any = None
-        self.start()
-
-    def run(self) -> None:
-        try:
-            self.outcome = self._work()
-        except BaseException as error:
-            self.outcome = error
-
-    def end(self) -> Any:
-        self.join(AT_ONCE)
-        assert not self.is_alive(), "it was not woken"
-        return self.outcome
-
-
-def wait_for(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.001)
 
 
 @pytest.fixture
@@ -99,10 +88,10 @@ def test_closing_a_connection_wakes_who_waits_for_the_response(
     server = scripted(script, default=answering)
     pool = pool_to(server, block=True)
     asking = Background(lambda: pool.urlopen("GET", "/"))
-    wait_for(lambda: server.requests)
+    wait_until(lambda: server.requests)
     time.sleep(0.05)
     busy[0].close()
-    assert isinstance(asking.end(), HTTPError), asking.outcome
+    assert isinstance(asking.result(), HTTPError), asking.outcome
     assert pool.pool.qsize() == 1
     assert pool.urlopen("GET", "/").data == b"fine"
     pool.close()
@@ -114,10 +103,10 @@ def test_closing_a_connection_wakes_who_sends(
     server = scripted(deaf, default=answering)
     pool = pool_to(server, block=True)
     asking = Background(lambda: pool.urlopen("POST", "/", body=b"x" * 50_000_000))
-    wait_for(lambda: server.requests)
+    wait_until(lambda: server.requests)
     time.sleep(0.05)
     busy[0].close()
-    assert isinstance(asking.end(), HTTPError), asking.outcome
+    assert isinstance(asking.result(), HTTPError), asking.outcome
     assert pool.urlopen("GET", "/").data == b"fine"
     pool.close()
 
@@ -129,12 +118,12 @@ def test_the_descriptor_is_not_given_away_meanwhile(
     server = scripted(silence, default=answering)
     pool = pool_to(server)
     asking = Background(lambda: pool.urlopen("GET", "/"))
-    wait_for(lambda: server.requests)
+    wait_until(lambda: server.requests)
     time.sleep(0.05)
     busy[0].close()
     ours, theirs = socket.socketpair()
     theirs.sendall(response(b"from somebody else"))
-    assert isinstance(asking.end(), Exception), asking.outcome
+    assert isinstance(asking.result(), Exception), asking.outcome
     assert ours.recv(1000) == response(b"from somebody else")
     ours.close()
     theirs.close()
@@ -166,7 +155,7 @@ def test_shutting_a_stream_down_from_another_thread(
         answer.shutdown()
     else:
         answer.connection.sock.shutdown(socket.SHUT_RDWR)
-    assert isinstance(reading.end(), ProtocolError)
+    assert isinstance(reading.result(), ProtocolError)
     answer.close()
     answer.release_conn()
     assert pool.pool.qsize() == 1
@@ -174,17 +163,57 @@ def test_shutting_a_stream_down_from_another_thread(
     pool.close()
 
 
-def test_closing_a_response_that_is_being_read(scripted: Callable[..., ScriptedServer]) -> None:
-    """Only the fast gear promises it: ``http.client`` would wait for the reader's lock."""
-    pool = pool_to(scripted(half_a_body, default=answering), block=True)
+HALVES = {
+    "length": half_a_body,
+    "chunked": half_of_the_chunks,
+    "last on its connection": half_of_the_last_body,
+    "until close": body_without_end,
+}
+READS: dict[str, Callable[[Any], Any]] = {
+    "read": lambda answer: answer.read(),
+    "stream": lambda answer: list(answer.stream(10)),
+    "read1": lambda answer: [answer.read1(), answer.read1()],
+    "readinto": lambda answer: [answer.readinto(bytearray(10)) for _ in range(2)],
+    "its file": lambda answer: answer._fp.read(),
+}
+
+
+@pytest.mark.parametrize("way", ["close", "release_conn"])
+@pytest.mark.parametrize("read", READS)
+@pytest.mark.parametrize("half", HALVES)
+def test_closing_a_response_that_is_being_read(
+    no_leaks: None, gear: str, scripted: Callable[..., ScriptedServer], half: str, read: str, way: str
+) -> None:
+    pool = pool_to(scripted(HALVES[half], default=answering), block=True)
     answer: Any = pool.urlopen("GET", "/", preload_content=False)
-    reading = Background(lambda: answer.read())
-    time.sleep(0.05)
-    answer.close()
-    assert isinstance(reading.end(), Exception), reading.outcome
+    reading = Background(lambda: READS[read](answer))
+    time.sleep(0.02)
+    getattr(answer, way)()
+    outcome = reading.result()
+    # What only the end of the connection ends is over when we end that.
+    assert isinstance(outcome, Exception) == (half != "until close"), outcome
     assert pool.pool.qsize() == 1
     assert pool.urlopen("GET", "/").data == b"fine"
     pool.close()
+
+
+def test_of_another_kind_of_socket_nothing_is_called(echo: EchoServer, no_leaks: None) -> None:
+    """Nobody knows what its ``shutdown`` does."""
+    calls: list[int] = []
+
+    class Socket(socket.socket):
+        def shutdown(self, how: int) -> None:
+            calls.append(how)
+
+    class Connection(HTTPConnection):
+        def _new_conn(self) -> socket.socket:
+            return Socket(fileno=super()._new_conn().detach())
+
+    with HTTPConnectionPool(echo.host, echo.port) as pool:
+        pool.ConnectionCls = Connection
+        pool.urlopen("GET", "/bytes/100000", preload_content=False).close()
+        pool.urlopen("GET", "/bytes/100000", preload_content=False).release_conn()
+    assert calls == []
 
 
 # ---------------------------------------------------------------- a pool, a manager
@@ -194,10 +223,10 @@ def test_closing_a_pool_lets_requests_under_way_finish(gear: str, echo: EchoServ
     for preload in (True, False):
         pool = HTTPConnectionPool(echo.host, echo.port)
         asking = Background(lambda p=pool, w=preload: p.urlopen("GET", "/slow?delay=0.1", preload_content=w).data)  # type: ignore[misc]
-        wait_for(lambda p=pool: p.num_requests)  # type: ignore[misc]
+        wait_until(lambda p=pool: p.num_requests)  # type: ignore[misc]
         time.sleep(0.02)
         pool.close()
-        assert asking.end() == b"ok"
+        assert asking.result() == b"ok"
         with pytest.raises(ClosedPoolError):
             pool.urlopen("GET", "/status/200")
 
@@ -225,18 +254,18 @@ def test_closing_a_pool_again_and_again_under_load(gear: str, echo: EchoServer, 
         time.sleep(0.005)
         pool.close()
         for thread in asking:
-            outcome = thread.end()
+            outcome = thread.result()
             assert isinstance(outcome, (list, ClosedPoolError)), repr(outcome)
 
 
 def test_clearing_a_manager_lets_requests_under_way_finish(gear: str, echo: EchoServer, no_leaks: None) -> None:
     manager = PoolManager()
     asking = Background(lambda: manager.request("GET", echo.url + "/slow?delay=0.1").data)
-    wait_for(lambda: len(manager.pools))
+    wait_until(lambda: len(manager.pools))
     time.sleep(0.03)
     manager.clear()
     assert len(manager.pools) == 0
-    assert asking.end() == b"ok"
+    assert asking.result() == b"ok"
     assert manager.request("GET", echo.url + "/status/200").status == 200
     manager.clear()
 
@@ -250,7 +279,7 @@ def test_clearing_a_manager_under_load(gear: str, echo: EchoServer, no_leaks: No
             manager.clear()
             time.sleep(0.002)
         for thread in asking:
-            assert len(thread.end()) == 60
+            assert len(thread.result()) == 60
 
 
 # ---------------------------------------------------------------- fork
@@ -303,6 +332,15 @@ def test_a_child_that_clears_first(gear: str, echo: EchoServer, in_child: Callab
         # The child's close() said nothing on the wire that would end the parent's connection.
         expect(manager.request("GET", echo.url + "/nonce", headers={"X-Nonce": "after"}), "after")
         assert echo.connections == before + 1
+
+
+@pytest.mark.parametrize("way", ["close", "release_conn"])
+def test_a_child_that_closes_a_response(gear: str, echo: EchoServer, in_child: Callable[..., None], way: str) -> None:
+    """The parent goes on reading it."""
+    with HTTPConnectionPool(echo.host, echo.port, timeout=5) as pool:
+        answer: Any = pool.urlopen("GET", "/bytes/500000", preload_content=False)
+        in_child(getattr(answer, way))
+        assert len(answer.read()) == 500_000
 
 
 def test_a_child_with_a_manager_of_its_own(gear: str, echo: EchoServer, in_child: Callable[..., None]) -> None:

@@ -14,6 +14,7 @@ from urllib.parse import quote, unquote
 
 import pytest
 
+from behaviour.background import Background
 from behaviour.talk import OK, answering, free_slots, idle_connections, is_fast, wait_until
 from behaviour.tls_talk import connection_of, get, https_pool
 from servers.certs import Authority
@@ -270,27 +271,6 @@ def test_threads_that_stream(nginx_tls: TLSListeners, pool_to: Any) -> None:
 # --- from another thread ----------------------------------------------------------------------------------------------
 
 
-class Background(threading.Thread):
-    """Runs something that ends in an exception, or in a result."""
-
-    def __init__(self, work: Callable[[], Any]) -> None:
-        super().__init__(daemon=True)
-        self._work = work
-        self.outcome: Any = None
-        self.start()
-
-    def run(self) -> None:
-        try:
-            self.outcome = self._work()
-        except BaseException as error:
-            self.outcome = error
-
-    def result(self) -> Any:
-        self.join(2)
-        assert not self.is_alive(), "still waits"
-        return self.outcome
-
-
 HALVES = {
     "length": response(b"abc", length=100_000),
     "chunked": chunked_response([b"abc"]).removesuffix(b"0\r\n\r\n"),
@@ -339,13 +319,17 @@ def test_shutting_the_socket_down_wakes_a_reader(scripted_tls: Serve, pool_to: A
 
 
 @halves
-def test_close_wakes_a_reader(no_leaks: None, scripted_tls: Serve, certs: Authority, half: bytes) -> None:
-    """In the fast gear: the standard library's response has a lock, for which its close() waits."""
-    server = scripted_tls(default=[Recv(), Send(half), Hold()])
-    with https_pool(server, ca_certs=certs.ca_file, timeout=30) as pool:
-        answer, thread = reading(pool, lambda r: r.read())
-        answer.close()
-        assert thread.result() in (b"", None) or isinstance(thread.outcome, (HTTPError, ValueError, OSError))
+@pytest.mark.parametrize("way", ["close", "release_conn"])
+@pytest.mark.parametrize("read", [lambda r: r.read(), lambda r: list(r.stream(10)), lambda r: r.read1()])
+def test_close_wakes_a_reader(
+    no_leaks: None, scripted_tls: Serve, pool_to: Any, half: bytes, way: str, read: Any
+) -> None:
+    with pool_to(scripted_tls(default=[Recv(), Send(half), Hold()]), timeout=30) as pool:
+        answer, thread = reading(pool, read)
+        getattr(answer, way)()
+        assert isinstance(thread.result(), HTTPError)
+        assert free_slots(pool) == 1
+        assert idle_connections(pool) == []
 
 
 def test_closing_the_pool_lets_a_reader_finish(no_leaks: None, scripted_tls: Serve, pool_to: Any) -> None:

@@ -1,0 +1,34 @@
+"""Something that another thread does meanwhile."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["AT_ONCE", "Background"]
+
+AT_ONCE = 2.0
+"""Seconds within which a thread that was woken has ended."""
+
+
+class Background(threading.Thread):
+    """Runs something that ends in an exception, or in a result."""
+
+    def __init__(self, work: Callable[[], Any]) -> None:
+        super().__init__(daemon=True)
+        self._work = work
+        self.outcome: Any = None
+        self.start()
+
+    def run(self) -> None:
+        try:
+            self.outcome = self._work()
+        except BaseException as error:
+            self.outcome = error
+
+    def result(self) -> Any:
+        """Its result, or its exception."""
+        self.join(AT_ONCE)
+        assert not self.is_alive(), "it was not woken"
+        return self.outcome
