@@ -72,6 +72,7 @@ class Suite:
     arguments: list[str] = field(default_factory=list)
     seconds: float = 120
     fails_on_urllib3: list[str] = field(default_factory=list)
+    slow: list[str] = field(default_factory=list)
     differs: dict[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -80,7 +81,7 @@ class Suite:
 
     @property
     def left_out(self) -> list[str]:
-        return [*self.fails_on_urllib3, *self.differs]
+        return [*self.fails_on_urllib3, *self.slow, *self.differs]
 
 
 def run_suite(where: Environment, suite: Suite, tree: Path, on: Sequence[str], home: Path) -> dict[str, str]:
@@ -96,13 +97,13 @@ def run_suite(where: Environment, suite: Suite, tree: Path, on: Sequence[str], h
     return found
 
 
-def ours_only(theirs: Mapping[str, str], ours: Mapping[str, str]) -> list[str]:
-    """The tests that pass on urllib3 and do not on wirepool, each with what became of it."""
-    return [
+def ours_only(theirs: Mapping[str, str], ours: Mapping[str, str]) -> str:
+    """The tests that pass on urllib3 and do not on wirepool, each with what became of it; empty if there are none."""
+    return "\n\n".join(
         f"{name}: {ours.get(name, 'not run')}"
         for name, outcome in sorted(theirs.items())
         if outcome == "passed" and ours.get(name) != "passed"
-    ]
+    )
 
 
 # --- processes --------------------------------------------------------------------------------------------------------

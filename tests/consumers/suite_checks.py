@@ -34,8 +34,10 @@ def test_its_own_tests_pass_on_wirepool(consumer: Path, tmp_path: Path) -> None:
     where = environment(f"{name}-suite", [suite.sdist, *suite.requirements])
     tree = sources(name, suite.sdist)
     theirs = _on_urllib3(where, suite, consumer, tree, tmp_path / "urllib3")
-    failing = sorted(test for test, outcome in theirs.items() if outcome == "failed")
-    assert not failing, "name these in fails_on_urllib3, with the reason: they fail without wirepool, too"
+    if failing := [f"{test}: {outcome}" for test, outcome in theirs.items() if outcome.startswith("failed")]:
+        pytest.fail("\n\n".join(["These fail on urllib3, too: name them in fails_on_urllib3", *failing]), pytrace=False)
     ours = run_suite(where, suite, tree, ON_WIREPOOL, tmp_path / "wirepool")
-    assert len(ours) > 0
-    assert ours_only(theirs, ours) == []
+    if only := ours_only(theirs, ours):
+        pytest.fail(only, pytrace=False)
+    if not ours:
+        pytest.fail("The suite has no tests", pytrace=False)
