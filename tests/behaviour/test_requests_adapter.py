@@ -7,6 +7,8 @@ import io
 import pickle
 import socket
 import ssl
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -620,7 +622,7 @@ def test_proxies_that_are_none(session: Any, proxy: str, expected: Any) -> None:
 
 
 def test_socks_without_its_package(ours: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "wirepool.contrib.socks", None)
+    monkeypatch.setitem(sys.modules, "wirepool.contrib.socks", None)
     with pytest.raises(errors.InvalidSchema, match=r"pip install 'wirepool\[socks\]'"):
         ours.get("http://127.0.0.1/", proxies={"http": "socks5://127.0.0.1:1"})
 
@@ -769,3 +771,43 @@ def test_a_target_that_needs_a_second_look(session: Any, scripted: Any) -> None:
     assert [request.target for request in server.requests] == [
         "/a%20b", "/b", "/~x?%20", "/", "/?q=1", "/%C3%A4?%C3%B6", "//two", "/a?b?c", "/;p",
     ]  # fmt: skip
+
+
+# --- beside the alias, and without requests ---------------------------------------------------------------------------
+
+ON_THE_ALIAS = """
+import sys
+import wirepool
+wirepool.install_as_urllib3()
+import requests, urllib3
+from wirepool.contrib.requests import WirepoolAdapter
+
+session = requests.Session()
+session.mount("http://", WirepoolAdapter(max_retries=urllib3.Retry(1, status_forcelist=[500])))
+got = session.get(sys.argv[1] + "/echo", timeout=urllib3.Timeout(5))
+assert got.ok and got.raw._original is None and isinstance(got.raw, urllib3.HTTPResponse)
+try:
+    session.get("http://127.0.0.1:1/")
+except requests.ConnectionError as error:
+    assert type(error.args[0]) is urllib3.exceptions.MaxRetryError is wirepool.exceptions.MaxRetryError
+session.close()
+"""
+
+
+def run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", code, *arguments], capture_output=True, text=True, timeout=30, check=False
+    )
+
+
+def test_with_the_alias_the_classes_coincide(echo: Any) -> None:
+    done = run(ON_THE_ALIAS, echo.url)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "absent", ["sys.modules['requests'] = None", "del requests.adapters.HTTPAdapter.get_connection_with_tls_context"]
+)
+def test_without_requests_or_with_an_old_one(absent: str) -> None:
+    done = run(f"import sys, requests.adapters\n{absent}\nimport wirepool.contrib.requests")
+    assert "ImportError: wirepool.contrib.requests needs requests 2.32 or newer" in done.stderr
