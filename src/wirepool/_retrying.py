@@ -8,23 +8,40 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Collection
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 
 from wirepool._collections import HTTPHeaderDict
 from wirepool._identity import logger_name
-from wirepool.exceptions import MaxRetryError, ProtocolError, SSLError, TimeoutError, UnrewindableBodyError
+from wirepool._unix import join
+from wirepool.exceptions import (
+    LocationParseError,
+    MaxRetryError,
+    ProtocolError,
+    SSLError,
+    TimeoutError,
+    UnrewindableBodyError,
+)
 from wirepool.response import BaseSSLError
 from wirepool.util.request import _is_sent_once, rewind_body
 from wirepool.util.ssl_match_hostname import CertificateError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
 
     from wirepool.connectionpool import HTTPConnectionPool
     from wirepool.util.retry import Retry
 
-__all__ = ["after_failure", "can_send_again", "retries_after_redirect", "retries_after_status", "rewind", "without"]
+__all__ = [
+    "after_failure",
+    "can_send_again",
+    "joined",
+    "retries_after_redirect",
+    "retries_after_status",
+    "rewind",
+    "without",
+]
 
 log = logging.getLogger(logger_name("wirepool.connectionpool"))
 
@@ -85,9 +102,30 @@ def retries_after_status(
     return left
 
 
+def joined(url: str, location: str) -> str:
+    """Where a redirect leads.
+
+    :raises LocationParseError: nowhere.
+    """
+    try:
+        return join(url, location)
+    except ValueError:
+        raise LocationParseError(location) from None
+
+
 def can_send_again(body: Any, body_pos: Any) -> bool:
-    """Whether all of a body is still at hand."""
-    return body is None or isinstance(body, (str, bytes, bytearray, memoryview)) or isinstance(body_pos, int)
+    """Whether all of a body is still at hand, for certain: unlike a retry, a replay is nobody's wish but ours."""
+    if body is None or isinstance(body_pos, int):
+        return True
+    return (isinstance(body, Collection) or _is_buffer(body)) and not _is_sent_once(body)
+
+
+def _is_buffer(body: Any) -> bool:
+    try:
+        memoryview(body)
+    except TypeError:
+        return False
+    return True
 
 
 def rewind(body: Any, body_pos: Any) -> None:
@@ -103,10 +141,14 @@ def rewind(body: Any, body_pos: Any) -> None:
 
 def without(headers: Mapping[str, str], names: Collection[str]) -> Mapping[str, str]:
     """The header fields but those of some (lower-case) names; the caller's mapping is left as it is."""
-    if not names or not any(name.lower() in names for name in headers):
+    if not names or not any(_lowered(name) in names for name in headers):
         return headers
     kept = HTTPHeaderDict(headers)
     for name in list(kept):
         if name.lower() in names:
             del kept[name]
     return kept
+
+
+def _lowered(name: str | bytes) -> str:
+    return (name.decode("latin-1") if isinstance(name, bytes) else name).lower()

@@ -26,9 +26,9 @@ from wirepool._poolkey import _default_key_normalizer as _default_key_normalizer
 from wirepool._poolkey import key_fn_by_scheme as key_fn_by_scheme
 from wirepool._reexports import reexports
 from wirepool._request_methods import RequestMethods
-from wirepool._retrying import rewind, without
+from wirepool._retrying import joined, rewind, without
 from wirepool._unix import SCHEME as _UNIX
-from wirepool._unix import check_redirect, join
+from wirepool._unix import check_redirect
 from wirepool.connectionpool import (
     HTTPConnectionPool,
     HTTPSConnectionPool,
@@ -38,7 +38,6 @@ from wirepool.connectionpool import (
     port_by_scheme,
 )
 from wirepool.exceptions import (
-    LocationParseError,
     LocationValueError,
     MaxRetryError,
     ProxySchemeUnknown,
@@ -376,7 +375,8 @@ class PoolManager(RequestMethods):
             if kw or known is None or not _urlopen_is_ours:
                 if redirect and kw.get("body") is not None:
                     start = set_file_position(kw["body"], kw.get("body_pos"))
-                response = pool.urlopen(method, target, headers=fields, redirect=False, assert_same_host=False, **kw)
+                kw["assert_same_host"] = False
+                response = pool.urlopen(method, target, headers=fields, redirect=False, **kw)
             else:  # by position: names cost a tenth of the whole call
                 response = pool.urlopen(method, target, None, fields, None, False, False)
             if response.status < 300 or not redirect:
@@ -388,11 +388,8 @@ class PoolManager(RequestMethods):
             if following is None:
                 return response  # type: ignore[no-any-return]
             method, url = following
-            if self._is_overridden("urlopen"):
+            if type(self).urlopen is not _URLOPEN or "urlopen" in self.__dict__:  # then it is called for each redirect
                 return self.urlopen(method, url, redirect=redirect, **kw)
-
-    def _is_overridden(self, name: str) -> bool:
-        return getattr(type(self), name) is not getattr(PoolManager, name) or name in self.__dict__
 
     def _way_to(self, url: str) -> tuple[PoolManager, Any, str]:
         """The long way: parse the URL, look the pool up by its key. Whose pool it is, the pool, and the target."""
@@ -424,35 +421,30 @@ class PoolManager(RequestMethods):
         location = response.get_redirect_location()
         if not location:
             return None
-        try:
-            location = join(url, str(location))
-        except ValueError:
-            raise LocationParseError(str(location)) from None
         if response.status == 303:
             method = "GET"
-            kw["body"] = None
-            kw["headers"] = HTTPHeaderDict(kw["headers"])._prepare_for_method_change()
-            kw.pop("body_pos", None)
-            kw["chunked"] = False
         retries = kw.get("retries")
         if retries is None and isinstance(response.retries, Retry):
             retries = response.retries
         if not isinstance(retries, Retry):
             retries = Retry.from_int(retries, redirect=True)
         pool = response._pool  # type: ignore[attr-defined]
-        if retries.remove_headers_on_redirect and not _stays(pool, url, location):
-            kw["headers"] = without(kw["headers"], retries.remove_headers_on_redirect)
         try:
-            retries = retries.increment(method, url, response=response, _pool=pool)
+            kw["retries"] = retries.increment(method, url, response=response, _pool=pool)
         except MaxRetryError:
             if retries.raise_on_redirect:
                 response.drain_conn()
                 raise
             return None
-        kw["retries"] = retries
-        log.info("Redirecting %s -> %s", url, location)
         response.drain_conn()
+        location = joined(url, str(location))
+        log.info("Redirecting %s -> %s", url, location)
         check_redirect(url, location)
+        if response.status == 303:
+            kw.update(body=None, body_pos=None, chunked=False)
+            kw["headers"] = HTTPHeaderDict(kw["headers"])._prepare_for_method_change()
+        if retries.remove_headers_on_redirect and not _stays(pool, url, location):
+            kw["headers"] = without(kw["headers"], retries.remove_headers_on_redirect)
         if kw.get("body") is not None:
             rewind(kw["body"], kw.get("body_pos"))
         return method, location
@@ -612,6 +604,8 @@ def _watch_for(cls: type) -> Watch:
         watch = _watches[cls] = _gear.watch_methods(cls, base, _SEAMS)
     return watch
 
+
+_URLOPEN = PoolManager.urlopen
 
 _gear.note_originals(PoolManager, _SEAMS)
 _gear.note_originals(ProxyManager, _SEAMS)

@@ -15,7 +15,13 @@ from behaviour.talk import OK, answering, answering_once, free_slots
 from servers.echo import EchoServer
 from servers.scripted import ScriptedServer, chunked_response, response
 from wirepool import HTTPConnectionPool, HTTPHeaderDict, PoolManager, Retry
-from wirepool.exceptions import HostChangedError, MaxRetryError, ResponseError, UnrewindableBodyError
+from wirepool.exceptions import (
+    HostChangedError,
+    LocationParseError,
+    MaxRetryError,
+    ResponseError,
+    UnrewindableBodyError,
+)
 from wirepool.util.retry import RequestHistory
 
 pytestmark = pytest.mark.usefixtures("gear")
@@ -261,6 +267,41 @@ def test_a_manager_cannot_go_everywhere(manager: PoolManager, scripted: Serve) -
     assert len(server.connections) == 1
 
 
+@pytest.mark.parametrize("location", ["http://[", "http://127.0.0.1:x/", "http://127.0.0.1:99999/"])
+def test_a_location_that_says_nothing_matters_to_those_who_follow_it(location: str, ask: Ask, scripted: Serve) -> None:
+    server = scripted(default=answering(to(location)))
+    for way in ({"redirect": False}, {"retries": False}, {"retries": Retry(0, raise_on_redirect=False)}):
+        assert ask(server, "GET", "/", **way).get_redirect_location() == location
+    with pytest.raises(MaxRetryError, match="too many redirects"):
+        ask(server, "GET", "/", retries=0)
+    with pytest.raises(LocationParseError, match="Failed to parse"):
+        ask(server, "GET", "/", preload_content=False)
+    assert ask(server, "GET", "/", redirect=False).status == 302
+    assert len(server.connections) == 1
+
+
+@pytest.mark.parametrize("value", [True, False, None])
+def test_a_manager_does_without_assert_same_host(value: Any, manager: PoolManager, scripted: Serve) -> None:
+    other = scripted(default=answering(OK))
+    server = scripted(default=answering(to(other.url)))
+    assert manager.request("GET", server.url, assert_same_host=value).data == b"ok"
+
+
+def test_a_replaced_urlopen_of_a_manager_is_called_for_each(
+    manager: PoolManager, scripted: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = scripted(default=answering(to("/a"), to("b", 303), OK))
+    genuine, seen = PoolManager.urlopen, []
+
+    def urlopen(self: Any, method: str, url: str, redirect: bool = True, **kw: Any) -> Any:
+        seen.append((method, url.removeprefix(server.url), redirect, kw.get("body")))
+        return genuine(self, method, url, redirect, **kw)
+
+    monkeypatch.setattr(PoolManager, "urlopen", urlopen)
+    assert manager.request("PUT", server.url + "/x", body=b"abc").data == b"ok"
+    assert seen == [("PUT", "/x", True, b"abc"), ("PUT", "/a", True, b"abc"), ("GET", "/b", True, None)]
+
+
 # --- what is not for others to see ------------------------------------------------------------------------------------
 
 
@@ -278,6 +319,18 @@ def test_credentials_stay_with_their_origin(spell: Any, kind: Any, manager: Pool
         "Host", "Accept-Encoding", "User-Agent", "X-Mine",
     ]  # fmt: skip
     assert dict(headers) == before
+
+
+def test_credentials_named_in_bytes_stay_as_well(manager: PoolManager, pool_to: Pools, scripted: Serve) -> None:
+    other = scripted(default=answering(OK))
+    server = scripted(default=answering(to(other.url)))
+    headers = {b"Authorization": b"Basic x", b"X-Mine": b"kept", "COOKIE": b"a=b"}
+    manager.urlopen("GET", server.url, headers=headers)
+    assert [name for name, _ in other.requests[0].headers] == ["Host", "Accept-Encoding", "User-Agent", "X-Mine"]
+    server = scripted(default=answering(to(other.url), OK))
+    pool_to(server).urlopen("GET", "/", headers=headers, assert_same_host=False)
+    assert server.requests[1].header("Authorization") is None
+    assert len(headers) == 3
 
 
 def test_another_port_is_another_origin_also_on_the_way_back(manager: PoolManager, scripted: Serve) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import array
+import collections
+import ctypes
 import email.utils
+import functools
 import http.client
 import io
 import logging
@@ -15,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from behaviour.talk import OK, answering, answering_once, free_slots
+from behaviour.talk import OK, answering, answering_once, free_slots, spying
 from servers.echo import EchoServer
 from servers.scripted import Close, Connection, Hold, Recv, RecvHead, Reset, ScriptedServer, Send, response
 from wirepool import HTTPConnectionPool, PoolManager, Retry
@@ -562,6 +566,55 @@ def test_replacing_the_default(scripted: Serve, pool_to: Pools, monkeypatch: pyt
     assert len(server.connections) == 2
 
 
+def test_a_replaced_urlopen_is_called_for_each_try(scripted: Serve) -> None:
+    """As if it called itself: tracing tools replace it to see all of them."""
+    server = scripted(HANGS_UP, default=answering(BUSY, response(status=302, headers=[("Location", "/y")]), OK))
+    seen: list[Any] = []
+
+    class Pool(HTTPConnectionPool):
+        def urlopen(self, method: str, url: str, *args: Any, **kw: Any) -> Any:  # type: ignore[override]
+            seen.append((method, url, kw["retries"].total, len(kw["retries"].history), kw.get("body_pos")))
+            return super().urlopen(method, url, *args, **kw)
+
+    with Pool(server.host, server.port) as pool:
+        policy = Retry(9, status_forcelist=[503])
+        answer = pool.urlopen("PUT", "/x", body=io.BytesIO(b"abc"), retries=policy, preload_content=False)
+        assert answer.read() == b"ok"
+    assert seen == [("PUT", "/x", 9, 0, None), ("PUT", "/x", 8, 1, 0), ("PUT", "/x", 7, 2, 0), ("PUT", "/y", 6, 3, 0)]
+    assert [request.body for request in server.requests] == [b"3\r\nabc\r\n0\r\n\r\n"] * 4
+
+
+def test_also_one_replaced_on_the_class_or_the_pool(
+    scripted: Serve, pool_to: Pools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = scripted(HANGS_UP, default=answering(OK))
+    genuine, seen = HTTPConnectionPool.urlopen, []
+
+    def urlopen(self: Any, *args: Any, **kw: Any) -> Any:
+        seen.append(args)
+        return genuine(self, *args, **kw)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(HTTPConnectionPool, "urlopen", urlopen)
+        pool_to(server).urlopen("GET", "/x")
+    assert len(seen) == 2
+    server = scripted(HANGS_UP, default=answering(OK))
+    pool = pool_to(server)
+    monkeypatch.setattr(pool, "urlopen", functools.partial(urlopen, pool))
+    pool.request("GET", "/x")
+    assert len(seen) == 4
+
+
+def test_but_not_for_a_replay(scripted: Serve, pool_to: Pools, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = scripted(ENDS_WITH_THE_SECOND_REQUEST["closes"], default=answering(OK))
+    pool = pool_to(server)
+    pool.urlopen("GET", "/first")
+    with spying(pool, "urlopen") as spy:
+        pool.urlopen("GET", "/second")
+    assert spy.calls == 1
+    assert len(server.requests) == 3
+
+
 # --- a connection that was used before, and is gone -------------------------------------------------------------------
 
 ENDS_WITH_THE_SECOND_REQUEST: dict[str, list[Any]] = {
@@ -612,16 +665,52 @@ def test_but_a_post_is_not_sent_twice(retries: Any, method: str, how: str, scrip
     assert pool.urlopen("GET", "/third").data == b"ok"
 
 
-@pytest.mark.parametrize(
-    "kind", [bytes, bytearray, memoryview, io.BytesIO, bytes.decode], ids=lambda kind: kind.__name__
-)
-def test_a_put_is_sent_again_with_all_of_its_body(kind: Any, scripted: Serve, pool_to: Pools) -> None:
+WHAT_IS_AT_HAND: dict[str, Callable[[], Any]] = {
+    "bytes": lambda: b"abc",
+    "str": lambda: "abc",
+    "bytearray": lambda: bytearray(b"abc"),
+    "memoryview": lambda: memoryview(b"abc"),
+    "array": lambda: array.array("B", b"abc"),
+    "ctypes": lambda: (ctypes.c_char * 3)(*b"abc"),
+    "list": lambda: [b"a", b"bc"],
+    "list of str": lambda: ["a", "bc"],
+    "tuple": lambda: (b"abc",),
+    "deque": lambda: collections.deque([b"ab", b"c"]),
+    "values of a dict": lambda: {"x": b"abc"}.values(),
+    "BytesIO": lambda: io.BytesIO(b"abc"),
+    "StringIO": lambda: io.StringIO("abc"),
+}
+
+
+class Pieces:
+    """An iterable that nobody knows to give the same twice."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        self.left = iter(pieces)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self.left
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["", "chunked"])
+@pytest.mark.parametrize("kind", WHAT_IS_AT_HAND)
+def test_a_put_is_sent_again_with_all_of_its_body(kind: str, chunked: bool, scripted: Serve, pool_to: Pools) -> None:
     server = scripted(ENDS_WITH_THE_SECOND_REQUEST["closes"], default=answering(OK))
     pool = pool_to(server, retries=False)
     pool.urlopen("GET", "/first")
-    assert pool.urlopen("PUT", "/second", body=kind(b"abc")).data == b"ok"
-    assert server.requests[1].body == server.requests[2].body
-    assert b"abc" in server.requests[2].body
+    assert pool.urlopen("PUT", "/second", body=WHAT_IS_AT_HAND[kind](), chunked=chunked).data == b"ok"
+    assert server.requests[1] == server.requests[2]
+    assert all(piece in server.requests[2].body for piece in (b"a", b"c"))
+
+
+@pytest.mark.parametrize("body", [iter([b"abc"]), map(bytes, [[65]]), Pieces(b"abc")], ids=["iter", "map", "own"])
+def test_a_put_whose_body_may_be_gone_is_not(body: Any, scripted: Serve, pool_to: Pools) -> None:
+    server = scripted(ENDS_WITH_THE_SECOND_REQUEST["closes"], default=answering(OK))
+    pool = pool_to(server, retries=False)
+    pool.urlopen("GET", "/first")
+    with pytest.raises(ProtocolError, match=r"Connection aborted\."):
+        pool.urlopen("PUT", "/second", body=body)
+    assert lines(server) == ["GET /first", "PUT /second"]
 
 
 def test_a_body_that_is_gone_is_not_sent_again(scripted: Serve, pool_to: Pools) -> None:
