@@ -137,7 +137,9 @@ class ResponseBody(BaseHTTPResponse):
     @property
     def _original_response(self) -> Any:
         if self._original is None and self._head is not None:
-            self._shift_down()
+            from ._downshift import Promised
+
+            self._original = Promised(self)  # type: ignore[arg-type]
         return self._original
 
     @_original_response.setter
@@ -146,11 +148,13 @@ class ResponseBody(BaseHTTPResponse):
 
     def _shift_down(self) -> None:
         """From an exchange to a file: an object like :class:`http.client.HTTPResponse` that goes on where it is."""
-        from ._downshift import original_response
+        from ._downshift import fulfil
 
+        original = self._original_response
         self._bytes_to_come = self.length_remaining
         self._is_chunked = self.chunked
-        self._file = self._original = original_response(self)  # type: ignore[arg-type]
+        fulfil(original, self)  # type: ignore[arg-type]
+        self._file = original
         self._x = None
 
     # The connection

@@ -1,23 +1,27 @@
 """From the fast to the compatible gear in the middle of a response.
 
 Programs reach for ``response._fp``, ``_original_response`` or ``msg``. A fast response has none of them until somebody
-asks; then the exchange gives up what it has buffered, and a genuine ``http.client.HTTPResponse`` goes on from there,
-with the same socket. There is no way back for that response.
+asks. Who asks for the original response mostly wants to know what is in the head (requests looks for cookies), so it is
+a promise at first, :class:`Promised`, and the exchange goes on. Only when the body or its framing is asked for there
+does the exchange give up what it has buffered, and a genuine ``http.client.HTTPResponse`` goes on from there, with the
+same socket. There is no way back for that response.
 """
 
 from __future__ import annotations
 
 import io
 import socket
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from wirepool._core.head import parse_fields, parse_head
 from wirepool._http_client import Response, message_from
 
 if TYPE_CHECKING:
+    from wirepool._core.exchange import Exchange
     from wirepool.response import HTTPResponse
 
-__all__ = ["original_response"]
+__all__ = ["Promised", "fulfil"]
 
 
 class _ResumedSocketIO(socket.SocketIO):
@@ -37,12 +41,87 @@ class _ResumedSocketIO(socket.SocketIO):
         return n
 
 
-def original_response(response: HTTPResponse) -> Response:
-    """The standard-library response that continues ``response``; its exchange is given up."""
-    exchange = response._x
-    original = _without_body(response)
-    if exchange is None or exchange.complete:
-        return original
+class Promised(Response):
+    """The standard library's response to a request of the fast gear, as long as only its head was asked for.
+
+    It refers to the response weakly, which refers to it: whoever forgets an unread response gives up its connection.
+    """
+
+    def __init__(self, response: HTTPResponse) -> None:
+        self._promised_by = weakref.ref(response)
+        self.debuglevel = 0
+        self._method = response._request_method
+        self.head = response._head or b""
+        self.code = self.status = response.status
+        self.reason = response.reason or ""
+        self.version = response.version
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("headers", "msg"):
+            self.headers = self.msg = message_from(parse_fields(self.head) if self.head else [])
+            return self.headers
+        if name not in _OF_THE_BODY:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        self._shift()
+        return getattr(self, name)
+
+    def __del__(self) -> None:
+        """Nothing to close: the file's finalizer would ask for the body to do so."""
+
+    @property
+    def fp(self) -> Any:
+        """The file that the body comes from."""
+        self._shift()
+        return self.fp
+
+    @fp.setter
+    def fp(self, file: Any) -> None:
+        self._shift()
+        self.fp = file
+
+    def isclosed(self) -> bool:
+        """Whether the body is over."""
+        response = self._promised_by()
+        return response is None or response._x is None
+
+    @property
+    def closed(self) -> bool:  # type: ignore[override]
+        """Whether the body is over."""
+        return self.isclosed()
+
+    def close(self) -> None:
+        """Close the body, if it is not over."""
+        if not self.isclosed():
+            self._shift()
+            self.close()
+
+    def _shift(self) -> None:
+        response = self._promised_by()
+        if response is not None and response._x is not None:
+            response._shift_down()
+        else:
+            fulfil(self, None)
+
+
+_OF_THE_BODY = frozenset(("chunked", "chunk_left", "length", "will_close"))
+
+
+def fulfil(original: Promised, response: HTTPResponse | None) -> None:
+    """Make ``original`` the genuine one, which continues ``response``; its exchange is given up."""
+    exchange = response._x if response is not None else None
+    if "headers" not in original.__dict__:
+        original.__getattr__("headers")
+    original.__class__ = Response  # type: ignore[assignment]
+    original.fp = None
+    original.chunked = False
+    original.chunk_left = None
+    original.length = 0
+    original.will_close = False
+    if exchange is not None and not exchange.complete:
+        _continue(original, response, exchange)  # type: ignore[arg-type]
+
+
+def _continue(original: Response, response: HTTPResponse, exchange: Exchange) -> None:
     received, framing, left, chunk_left = exchange.detach()
     original.chunked = framing == "chunked"
     original.chunk_left = chunk_left
@@ -59,22 +138,3 @@ def original_response(response: HTTPResponse) -> Response:
         # As socket.makefile() does: the socket stays open until this file is closed, whoever closes first.
         sock._io_refs += 1  # type: ignore[union-attr]
         original.fp = io.BufferedReader(_ResumedSocketIO(sock, received))
-    return original
-
-
-def _without_body(response: HTTPResponse) -> Response:
-    """A response whose head is known and whose body is over."""
-    original = Response.__new__(Response)
-    original.fp = None
-    original.debuglevel = 0
-    original._method = response._request_method  # type: ignore[attr-defined]
-    original.head = response._head or b""
-    original.headers = original.msg = message_from(parse_fields(original.head) if original.head else [])
-    original.code = original.status = response.status
-    original.reason = response.reason or ""
-    original.version = response.version
-    original.chunked = False
-    original.chunk_left = None
-    original.length = 0
-    original.will_close = False
-    return original

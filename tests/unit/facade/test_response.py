@@ -483,14 +483,68 @@ def test_asking_for_the_file_goes_on_where_the_exchange_is(script: list[bytes], 
     pool, connection = response._pool, response.connection
     assert response.read(before) == b"hello world"[:before]
     assert getattr(response, attribute) is not None
-    assert response._x is None
+    assert (response._x is None) is (attribute == "_fp")  # the others can do with the head
     assert isinstance(response._fp, http.client.HTTPResponse)
+    assert response._x is None
     assert response._fp is response._original_response
     assert response.msg is response._original_response.msg
     assert state(response, connection, pool) == HELD
     assert b"".join(response.stream(3)) == b"hello world"[before:]
     assert response.tell() == 11
     assert state(response, connection, pool) == REUSABLE
+
+
+def closed_by_read(original: http.client.HTTPResponse) -> bool:
+    return original.read() == b"hello world" and original.isclosed()
+
+
+@pytest.mark.parametrize(
+    ("what", "expected"),
+    [
+        (lambda original: original.chunked, False),
+        (lambda original: original.length, 11),
+        (lambda original: original.chunk_left, None),
+        (lambda original: original.will_close, False),
+        (lambda original: original.fp.read(5), b"hello"),
+        (lambda original: original.read(5), b"hello"),
+        (lambda original: original.read1(5), b"hello"),
+        (lambda original: original._safe_read(5), b"hello"),
+        (closed_by_read, True),
+        (lambda original: original.close() or original.isclosed(), True),
+    ],
+    ids=["chunked", "length", "chunk_left", "will_close", "fp", "read", "read1", "_safe_read", "to the end", "close"],
+)
+def test_what_of_the_original_response_takes_the_body_from_the_exchange(what: Any, expected: Any) -> None:
+    response = exchange_response(*of_length(b"hello world"))
+    original = response._original_response
+    assert (original.status, original.code, original.reason, original.version) == (200, 200, "OK", 11)
+    assert (original.getheader("Content-Length"), original.getcode(), original.info()) == ("11", 200, original.msg)
+    assert not original.isclosed()
+    assert not original.closed
+    assert not hasattr(original, "no such thing")
+    assert response._x is not None
+    assert what(original) == expected
+    assert response._x is None
+    assert response._original_response is original
+    assert type(original) is Response
+
+
+def test_an_original_response_whose_file_is_replaced() -> None:
+    original = exchange_response(*of_length(b"hello world"))._original_response
+    original.fp = io.BytesIO(b"other")
+    assert original.fp.read() == b"other"
+
+
+def test_an_original_response_outlives_its_response() -> None:
+    response = exchange_response(*of_length(b"hello world"))
+    original = response._original_response
+    alive = weakref.ref(response)
+    del response
+    assert alive() is None
+    assert original.isclosed()
+    original.close()
+    assert original.getheader("content-length") == "11"
+    assert original.read() == b""
 
 
 def test_asking_for_the_file_after_the_end() -> None:
