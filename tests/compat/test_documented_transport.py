@@ -19,7 +19,8 @@ import pytest
 from compat.documented import Programs, World, answering
 from servers.certs import Authority
 from servers.echo import EchoServer, pattern
-from servers.scripted import Hold, Recv, Send, response
+from servers.scripted import Close, Hold, Recv, Send, response
+from servers.tls import PLAIN_HTTP
 
 shows = Programs()
 
@@ -319,7 +320,9 @@ def through(w: World, proxy: Any, **options: Any) -> Any:
 
 @shows
 def http_by_an_http_proxy(w: World) -> Any:
-    one, two, proxy = w.always(b"1"), w.always(b"2"), w.proxy()
+    # The proxy forwards one request on each connection, until the server closes.
+    one, two = (w.serve(default=[Recv(), Send(response(body)), Close()]) for body in (b"1", b"2"))
+    proxy = w.proxy()
     http = through(w, proxy, proxy_headers={"X-Proxy": "p"})
     answers = [http.request("GET", f"{server.url}/a?b").data for server in (one, two)]
     lines = [request.line for request in proxy.requests]
@@ -359,7 +362,7 @@ def https_forwarded_by_an_https_proxy(w: World) -> Any:
 
 @shows
 def a_proxy_that_speaks_only_http(w: World) -> Any:
-    proxy, server = w.proxy(default=answering(response(b"", status=400))), w.serve_tls()
+    proxy, server = w.proxy(default=PLAIN_HTTP), w.serve_tls()
     http = w.stack.enter_context(w.lib.ProxyManager(f"https://127.0.0.1:{proxy.port}", timeout=5.0))
     try:
         http.request("GET", server.url, retries=False)
