@@ -382,6 +382,8 @@ class ResponseBody(BaseHTTPResponse):
         if not line:
             self.close()
             raise ProtocolError("Response ended prematurely")
+        if not line.endswith(b"\n"):
+            raise IncompleteRead(self._fp_bytes_read, None)
         try:
             self.chunk_left = parse_chunk_size(line)
         except CoreError:

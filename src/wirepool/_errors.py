@@ -84,7 +84,7 @@ def _violation(error: ProtocolViolation, exchange: Exchange | None) -> Exception
     if status == _CONFLICTING_LENGTH:
         return InvalidHeader(str(error))
     if status == _BAD_CHUNK_SIZE:
-        return InvalidChunkLength(_Tell(exchange), _first_line(error.detail).encode("latin-1"))  # type: ignore[arg-type]
+        return InvalidChunkLength(_Tell(exchange), _size_line(error.detail))  # type: ignore[arg-type]
     if status == _LINE_TOO_LONG:
         return http.client.LineTooLong("header line")
     if status == _TOO_MANY_FIELDS:
@@ -142,6 +142,14 @@ def _first_line(detail: object) -> str:
     return (line + end).decode("latin-1")
 
 
+def _size_line(detail: object) -> bytes:
+    """What stands for a chunk's size. The core's excerpt may begin with the line end of the chunk before."""
+    line = _first_line(detail)
+    if line == "\r\n" and isinstance(detail, bytes):
+        line = _first_line(detail[2:]) or line
+    return line.encode("latin-1")
+
+
 def is_lost_before_response(error: BaseException) -> bool:
     """Whether the connection ended without a byte of response: on a reused one, maybe nobody saw the request."""
     if isinstance(error, CoreError):
@@ -151,4 +159,8 @@ def is_lost_before_response(error: BaseException) -> bool:
 
 def translate_body_error(error: Exception, response: HTTPResponse) -> NoReturn:
     """Raises what an error means that the exchange of ``response`` met while reading its body."""
-    response._raise_meaning(stdlib_error(error, response._x))
+    found = stdlib_error(error, response._x)
+    if isinstance(found, InvalidChunkLength):
+        found.response = response
+        found.args = (response, found.length)
+    response._raise_meaning(found)

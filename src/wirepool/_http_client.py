@@ -19,7 +19,7 @@ from wirepool._core.exchange import LIMITS as _EXCHANGE_LIMITS
 from wirepool._core.head import LIMITS as _HEAD_LIMITS
 from wirepool._core.head import head_length, parse_fields, parse_head
 from wirepool._errors import stdlib_error
-from wirepool.exceptions import IncompleteRead
+from wirepool.exceptions import InvalidChunkLength
 
 if TYPE_CHECKING:
     import weakref
@@ -184,12 +184,15 @@ class Response(http.client.HTTPResponse):
         line = self.fp.readline(_MAX_CHUNK_LINE + 1)
         if not line.endswith(b"\n") and len(line) <= _MAX_CHUNK_LINE:
             self._close_conn()
-            raise IncompleteRead(0, None)
+            raise http.client.IncompleteRead(b"")
         try:
             return _chunked.parse_chunk_size(line)
         except CoreError as error:
             self._close_conn()
-            raise stdlib_error(error) from None
+            meant = stdlib_error(error)
+            if isinstance(meant, InvalidChunkLength):
+                raise http.client.IncompleteRead(b"") from meant  # all that the standard library tells of it
+            raise meant from None
 
     def _receive_trailer(self) -> None:
         lines: list[bytes] = []

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import http.client
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from servers.scripted import ScriptedServer, response
+from servers.scripted import Close, Recv, ScriptedServer, Send, response
 from wirepool import HTTPConnectionPool
-from wirepool.exceptions import DecodeError
+from wirepool.exceptions import DecodeError, InvalidChunkLength, ProtocolError
 
 pytestmark = pytest.mark.usefixtures("gear")
 
@@ -97,3 +98,27 @@ def test_what_was_kept_is_kept(read: Any, get: Get) -> None:
     assert read(answer) == TEXT
     assert answer.read(cache_content=True) == b""
     assert answer.data == TEXT
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
+
+
+def test_a_bad_chunk_size_names_its_response(get: Get) -> None:
+    answer = get(CHUNKED + b"zz\r\n")
+    with pytest.raises(ProtocolError) as caught:
+        list(answer.stream())
+    error = caught.value.args[1]
+    assert isinstance(error, InvalidChunkLength)
+    assert (error.response, error.length, error.partial, error.args) == (answer, b"zz\r\n", 5, (answer, b"zz\r\n"))
+
+
+@pytest.mark.parametrize("read", [lambda r: r.read(), lambda r: list(r.stream()), lambda r: list(r.stream(3))])
+def test_a_chunk_size_that_was_cut_is_none(read: Any) -> None:
+    with (
+        ScriptedServer([Recv(), Send(CHUNKED + b"1"), Close()]) as server,
+        HTTPConnectionPool(server.host, server.port, timeout=5, retries=False) as pool,
+        pytest.raises(ProtocolError, match="IncompleteRead") as caught,
+    ):
+        read(pool.urlopen("GET", "/", preload_content=False))
+    assert isinstance(caught.value.args[1], http.client.IncompleteRead)
+    assert not isinstance(caught.value.args[1], InvalidChunkLength)

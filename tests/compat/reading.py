@@ -133,6 +133,8 @@ class Site:
         while True:
             wire, then = self._pages.get(conn.recv().target, (b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnext", ""))
             conn.send(wire)
+            if then == "reset":
+                conn.pause(0.03)  # a reset overtakes what was sent before
             if then:
                 getattr(conn, then)()
                 return
