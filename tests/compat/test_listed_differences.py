@@ -16,6 +16,7 @@ import os
 import pickle
 import socket
 import ssl
+import sys
 import threading
 import time
 from typing import Any
@@ -430,7 +431,8 @@ def through(w: World, proxy: Any, **options: Any) -> Any:
     return w.stack.enter_context(w.lib.ProxyManager(proxy.url, **options))
 
 
-@differs("`CONNECT` is HTTP/1.1 with `Host`")
+# From 3.12 on the standard library does it, and so does urllib3.
+@(differs("`CONNECT` is HTTP/1.1 with `Host`") if sys.version_info < (3, 12) else shows)
 def how_tunnels_are_asked_for(w: World) -> Any:
     proxy = w.proxy(refuse(403))
     outcome(lambda: through(w, proxy).request("GET", "https://h.test/"))
@@ -652,6 +654,7 @@ def buffers(w: World) -> Any:
     return type(w.lib.HTTPResponse(b"", preload_content=False)._decoded_buffer).__name__
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 @pytest.mark.parametrize("name", shows.names())
 def test_still_different(name: str, gear: str, echo: EchoServer, certs: Authority) -> None:
     shows.check(name, gear, echo, certs)
