@@ -383,7 +383,7 @@ def test_the_fast_gear_serves_requests(ours: Any, echo: Any, monkeypatch: pytest
     got = ours.get(echo.url + "/echo")
     # Not even looking for cookies changes the gear.
     assert served == [got.raw]
-    assert got.raw._original is None
+    assert got.raw._file is None
     assert isinstance(got.raw, wirepool.HTTPResponse)
 
 
@@ -785,7 +785,7 @@ from wirepool.contrib.requests import WirepoolAdapter
 session = requests.Session()
 session.mount("http://", WirepoolAdapter(max_retries=urllib3.Retry(1, status_forcelist=[500])))
 got = session.get(sys.argv[1] + "/echo", timeout=urllib3.Timeout(5))
-assert got.ok and got.raw._original is None and isinstance(got.raw, urllib3.HTTPResponse)
+assert got.ok and got.raw._file is None and isinstance(got.raw, urllib3.HTTPResponse)
 try:
     session.get("http://127.0.0.1:1/")
 except requests.ConnectionError as error:

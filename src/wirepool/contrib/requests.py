@@ -36,8 +36,6 @@ if not hasattr(_adapters.HTTPAdapter, "get_connection_with_tls_context"):
         name="requests",
     )
 
-from http.client import HTTPMessage
-
 from requests.cookies import extract_cookies_to_jar
 from requests.structures import CaseInsensitiveDict as _Headers
 from requests.utils import get_auth_from_url, get_encoding_from_headers, select_proxy
@@ -46,7 +44,6 @@ from urllib3.exceptions import LocationValueError as _TheirLocationValueError
 from wirepool import _gear
 from wirepool._core.head import parse_fields
 from wirepool._core.headers_out import is_plain_target
-from wirepool._http_client import message_from
 from wirepool.contrib._from_urllib3 import is_retry, is_timeout, our_retry, our_timeout
 from wirepool.contrib._twins import become, twin_of
 from wirepool.exceptions import (
@@ -132,50 +129,11 @@ def _no_retry_left(error: MaxRetryError, request: Any) -> Exception:
 # ---------------------------------------------------------------- responses
 
 
-class _Original:
-    """Stands for the ``http.client.HTTPResponse`` that requests looks for cookies in.
-
-    It has what cookies need, the header fields, and is false if they hold none, which requests takes for an answer.
-    Whoever asks for more gets the response of the compatible gear, see ``HTTPResponse``.
-    """
-
-    def __init__(self, raw: HTTPResponse) -> None:
-        self._raw = raw
-
-    def __bool__(self) -> bool:
-        head = self._raw._head or b""
-        return b"et-" in head and b"set-cookie" in head.lower()
-
-    @property
-    def msg(self) -> HTTPMessage:
-        raw = self._raw
-        if raw._message is None:
-            raw._message = message_from(parse_fields(raw._head or b""))
-        return raw._message
-
-    headers = msg
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return getattr(HTTPResponse._original_response.fget(self._raw), name)  # type: ignore[attr-defined]
-
-
 class _Raw(HTTPResponse):
-    """``response.raw``: its errors are of both libraries, and asking it for cookies leaves its gear alone."""
+    """``response.raw``: its errors are of both libraries."""
 
     __module__ = HTTPResponse.__module__
     __qualname__ = HTTPResponse.__qualname__
-
-    @property
-    def _original_response(self) -> Any:
-        if self._original is None and self._head is not None:
-            return _Original(self)
-        return self._original
-
-    @_original_response.setter
-    def _original_response(self, response: Any) -> None:
-        self._original = response
 
     def _raise_meaning(self, exc: BaseException) -> Any:
         try:
