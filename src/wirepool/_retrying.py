@@ -29,6 +29,7 @@ from wirepool.util.ssl_match_hostname import CertificateError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from types import FrameType
 
     from wirepool.connectionpool import HTTPConnectionPool
     from wirepool.util.retry import Retry
@@ -46,18 +47,45 @@ __all__ = [
 log = logging.getLogger(logger_name("wirepool.connectionpool"))
 
 
+def _forget_frames(error: BaseException, caller: FrameType) -> None:
+    """Drop the tracebacks of an error that ``caller`` dealt with, and of those behind it that were raised below.
+
+    The retries remember the error, the response that comes in the end remembers the retries, and the frame of
+    ``urlopen()``, which each of these tracebacks leads to, knows the response: it would wait for the garbage collector.
+    What the user is handling while making the request is behind the errors, too, and not ours to touch.
+    """
+    to_do: list[BaseException] = [error]
+    done: set[int] = set()
+    while to_do:
+        error = to_do.pop()
+        if id(error) not in done:
+            done.add(id(error))
+            if _was_raised_below(error, caller):
+                error.__traceback__ = None
+            behind = (error.__cause__, error.__context__, *error.args)
+            to_do.extend(exc for exc in behind if isinstance(exc, BaseException))
+
+
+def _was_raised_below(error: BaseException, caller: FrameType) -> bool:
+    frame = error.__traceback__.tb_frame if error.__traceback__ is not None else None
+    while frame is not None and frame is not caller:
+        frame = frame.f_back
+    return frame is caller
+
+
 def after_failure(pool: HTTPConnectionPool, error: Exception, method: str, url: str, retries: Retry) -> Retry:
     """The retries left after a failed attempt.
 
     :raises MaxRetryError: there are none; or ``error`` itself, as the rules have it.
     """
-    meaning: Exception = error
+    caught = meaning = error
     if isinstance(error, (BaseSSLError, CertificateError)):
         meaning = error = SSLError(error)
     elif isinstance(error, (OSError, HTTPException)) and not isinstance(error, (TimeoutError, ProtocolError)):
         meaning = ProtocolError("Connection aborted.", error)
     retries = retries.increment(method, url, error=meaning, _pool=pool, _stacktrace=sys.exc_info()[2])
     retries.sleep()
+    _forget_frames(caught, sys._getframe(1))
     log.warning(
         "Retrying (%r) after connection broken by '%r': %s",
         retries,

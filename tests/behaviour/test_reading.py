@@ -725,6 +725,35 @@ def test_a_forgotten_response_gives_its_slot_back(read: int, scripted: Serve, po
         assert len(server.connections) == count
 
 
+@pytest.mark.parametrize("cut", [b"", b"HTTP/0.5 200 OK\r\n\r\n"], ids=["nothing", "garbage"])
+def test_a_forgotten_response_after_a_retry_waits_for_no_garbage_collection(
+    cut: bytes, scripted: Serve, pool_for: Pools
+) -> None:
+    server = scripted([Recv(), Send(cut), Close()], default=answering(FRAMINGS["length"]))
+    pool = pool_for(server, retries=2)
+    gc.collect()
+    gc.disable()
+    try:
+        answer = get(pool)
+        assert [type(attempt.error) for attempt in answer.retries.history] == [ProtocolError]
+        del answer
+        assert_slot_is_free(pool)
+    finally:
+        gc.enable()
+
+
+def test_a_retry_leaves_alone_what_the_user_is_handling(scripted: Serve, pool_for: Pools) -> None:
+    server = scripted([Recv(), Close()], default=answering(FRAMINGS["length"]))
+    pool = pool_for(server, retries=2)
+    own = KeyError("the user's")
+    try:
+        raise own
+    except KeyError:
+        trace = own.__traceback__
+        assert pool.request("GET", "/").retries.history
+    assert own.__traceback__ is trace is not None
+
+
 @pytest.mark.usefixtures("no_leaks")
 def test_a_forgotten_response_of_a_forgotten_pool() -> None:
     with ScriptedServer(default=answering(FRAMINGS["length"])) as server:
