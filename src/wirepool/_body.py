@@ -24,6 +24,7 @@ from ._base_response import BaseHTTPResponse, is_chunked
 from ._closing import wake_reader
 from ._core.chunked import parse_chunk_size
 from ._core.errors import CoreError
+from ._downshift import Promised, fulfil
 from .exceptions import IncompleteRead, InvalidChunkLength, InvalidHeader, ProtocolError, ReadTimeoutError, SSLError
 
 try:
@@ -137,8 +138,6 @@ class ResponseBody(BaseHTTPResponse):
     @property
     def _original_response(self) -> Any:
         if self._original is None and self._head is not None:
-            from ._downshift import Promised
-
             self._original = Promised(self)  # type: ignore[arg-type]
         return self._original
 
@@ -148,8 +147,6 @@ class ResponseBody(BaseHTTPResponse):
 
     def _shift_down(self) -> None:
         """From an exchange to a file: an object like :class:`http.client.HTTPResponse` that goes on where it is."""
-        from ._downshift import fulfil
-
         original = self._original_response
         self._bytes_to_come = self.length_remaining
         self._is_chunked = self.chunked

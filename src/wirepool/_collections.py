@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, MutableMapping
 from enum import Enum, auto
+from operator import itemgetter
 from threading import RLock
 from typing import TYPE_CHECKING, Any, TypeVar, Union, cast
 
@@ -36,6 +37,7 @@ class _Sentinel(Enum):
 
 
 _NOT_PASSED = _Sentinel.not_passed
+_FIRST = itemgetter(0)
 
 
 class RecentlyUsedContainer(MutableMapping[_KT, _VT]):
@@ -232,9 +234,11 @@ class HTTPHeaderDict(MutableMapping[str, str]):
     # One name
 
     def __getitem__(self, key: str) -> str:
-        if isinstance(key, bytes):
-            key = key.decode("latin-1")
-        entry = self._container[key.lower()]
+        entry = self._container.get(key.lower())
+        if entry is None:
+            if not isinstance(key, bytes):
+                raise KeyError(key.lower())
+            entry = self._container[key.decode("latin-1").lower()]
         return entry[1] if len(entry) == 2 else ", ".join(entry[1:])
 
     if not TYPE_CHECKING:  # the inherited annotations say it better than ours could
@@ -309,8 +313,7 @@ class HTTPHeaderDict(MutableMapping[str, str]):
         return len(self._container)
 
     def __iter__(self) -> Iterator[str]:
-        for entry in self._container.values():
-            yield entry[0]
+        return map(_FIRST, self._container.values())
 
     def iteritems(self) -> Iterator[tuple[str, str]]:
         """Pairs of name and value; a name with several values comes several times, as on the wire."""

@@ -127,12 +127,19 @@ def _default_key_normalizer(key_class: type[PoolKey], request_context: dict[str,
         context["resolver"] = _key_of_resolver(context["resolver"])
     if context.get("resolve") is not None:
         context["resolve"] = frozenset(pins(context["resolve"]).items())
-    fields = {f"key_{name}": value for name, value in context.items()}
-    for name in key_class._fields:
-        fields.setdefault(name, None)
-    if fields["key_blocksize"] is None:
-        fields["key_blocksize"] = _DEFAULT_BLOCKSIZE
-    return key_class(**fields)
+    if context.get("blocksize") is None:
+        context["blocksize"] = _DEFAULT_BLOCKSIZE
+    known = _options(key_class)  # type: ignore[arg-type]
+    key = key_class._make(map(context.get, known))
+    if not context.keys() <= known.keys():
+        key_class(**{f"key_{name}": value for name, value in context.items()})  # tells of the first it does not know
+    return key
+
+
+@functools.cache
+def _options(key_class: type[PoolKey]) -> dict[str, None]:
+    """The names that a request context may have, in the order of the key."""
+    return dict.fromkeys(name.removeprefix("key_") for name in key_class._fields)
 
 
 #: How a request context becomes a key, by scheme. A manager has a copy of its own.

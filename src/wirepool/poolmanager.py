@@ -67,6 +67,8 @@ log = logging.getLogger(logger_name(__name__))
 _ROUTES_PER_POOL = 4
 # Services ask for the same few URLs again and again; who asks for each URL once pays little for remembering it.
 _KNOWN_TARGETS = 256
+# What requests asks a pool for before each request; one entry an origin and set of options.
+_KNOWN_KEYS = 256
 
 #: The pool classes by scheme, shared by all managers that have none of their own.
 pool_classes_by_scheme: dict[str, Any] = {
@@ -129,6 +131,8 @@ class PoolManager(RequestMethods):
         self._targets: dict[str, tuple[_Route, str]] = {}
         self._routes_of: tuple[Any, dict[str, Any]] = (None, {})
         self._newest: Any = None
+        # Request context -> key.
+        self._keys: dict[tuple[Any, ...], PoolKey] = {}
         self._watch = _watch_for(type(self))
 
     def __enter__(self) -> Self:
@@ -163,6 +167,7 @@ class PoolManager(RequestMethods):
     def clear(self) -> None:
         """Forget all pools. Their idle connections are closed; requests under way go on."""
         self.pools.clear()
+        self._keys.clear()
         for manager in list(self._by_proxy.values()):
             manager.clear()
         self._by_proxy.clear()
@@ -217,7 +222,20 @@ class PoolManager(RequestMethods):
         key_fn = self.key_fn_by_scheme.get(scheme)
         if not key_fn:
             raise URLSchemeUnknown(scheme)
-        return self.connection_from_pool_key(key_fn(request_context), request_context=request_context)
+        return self.connection_from_pool_key(self._key_of(key_fn, request_context), request_context=request_context)
+
+    def _key_of(self, key_fn: Any, request_context: dict[str, Any]) -> PoolKey:
+        """``key_fn(request_context)``, remembered: some ask for a pool before each request."""
+        context = (key_fn, *request_context.items())
+        try:
+            key = self._keys.get(context)
+        except TypeError:  # something in it has no hash
+            return key_fn(request_context)  # type: ignore[no-any-return]
+        if key is None:
+            if len(self._keys) >= _KNOWN_KEYS:
+                self._keys.clear()
+            key = self._keys[context] = key_fn(request_context)
+        return key
 
     def connection_from_pool_key(self, pool_key: PoolKey, request_context: dict[str, Any]) -> HTTPConnectionPool:
         """The pool for a key, made if there is none."""

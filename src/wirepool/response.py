@@ -22,6 +22,7 @@ from ._base_response import BaseHTTPResponse
 from ._body import _MAX_CHUNK_LINE_LENGTH, BaseSSLError, ResponseBody
 from ._closing import wake_reader
 from ._collections import HTTPHeaderDict
+from ._core.head import parse_fields
 from ._decode import (
     HAS_ZSTD,
     BrotliDecoder,
@@ -197,8 +198,6 @@ class HTTPResponse(ResponseBody):
     def headers(self) -> HTTPHeaderDict:
         """The header fields."""
         if self._fields is None:
-            from ._core.head import parse_fields
-
             self._fields = HTTPHeaderDict._from_pairs(parse_fields(self._head) if self._head else [])
         return self._fields
 
@@ -527,11 +526,26 @@ class HTTPResponse(ResponseBody):
         if self.chunked and self.supports_chunked_reads():
             yield from self.read_chunked(amt, decode_content=decode_content)
             return
+        if self._x is not None and amt is not None and amt > 0 and self._reads_by_itself():
+            yield from self._stream_exchange(self._x, amt)
         while not self._at_end():
             data = self.read(amt=amt, decode_content=decode_content)
             if not data:
                 return  # some files never close by themselves
             yield data
+
+    def _reads_by_itself(self) -> bool:
+        """Whether nobody has replaced :meth:`read`, which may then be left out."""
+        return type(self).read is _READ and "read" not in self.__dict__
+
+    def _stream_exchange(self, x: Exchange, amt: int) -> Generator[bytes]:
+        """The parts of a body that needs no decoding, as long as it comes from ``x``."""
+        self._init_decoder()
+        if self._decoder is None:
+            self._uncached_read_occurred = True
+            while self._x is x:
+                if data := self._read_exchange(x, amt, False):
+                    yield data
 
     def _at_end(self) -> bool:
         if self._decoded_buffer or (self._decoder is not None and self._decoder.has_unconsumed_tail):
@@ -604,6 +618,9 @@ class HTTPResponse(ResponseBody):
             data = self._decode(b"", True, flush_decoder=False, max_length=limit)
             if data:
                 yield data
+
+
+_READ = HTTPResponse.read
 
 
 def _warn_of_both_lengths() -> None:
