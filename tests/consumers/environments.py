@@ -42,6 +42,7 @@ _NO_NETWORK = (
     "network is unreachable",
     "temporary failure in name resolution",
     "newconnectionerror",
+    "network was disabled",
 )
 
 
