@@ -21,7 +21,8 @@ from observing import main, plain, scene, servers
 @scene
 def kinds():
     return {"url": servers.echo.url, "set": {2, 1}, "bytes": b"a", "long": b"x" * 1000,
-            "class": http.client.HTTPException, "error": ValueError("x", KeyError("y")), "object": object(), "pair": (1, None)}
+            "class": http.client.HTTPException,
+            "error": ValueError("x", KeyError("y")), "object": object(), "pair": (1, None)}
 
 @scene
 def raising():
