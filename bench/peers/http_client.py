@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import sys
+import zlib
 
 from target import Target
 
@@ -38,6 +39,28 @@ def stream(client: http.client.HTTPConnection, path: str) -> int:
     client.request("GET", path)
     response = client.getresponse()
     return sum(map(len, iter(lambda: response.read(65536), b"")))
+
+
+def readinto(client: http.client.HTTPConnection, path: str) -> int:
+    client.request("GET", path)
+    response, buffer = client.getresponse(), bytearray(65536)
+    return sum(iter(lambda: response.readinto(buffer), 0))
+
+
+chunked = stream
+
+
+def gunzip(client: http.client.HTTPConnection, path: str) -> int:
+    client.request("GET", path)
+    response, decoder = client.getresponse(), zlib.decompressobj(31)
+    return sum(len(decoder.decompress(part)) for part in iter(lambda: response.read(65536), b""))
+
+
+def upload_chunked(client: http.client.HTTPConnection, path: str) -> int:
+    from source import opened
+
+    client.request("PUT", path, body=opened())
+    return len(client.getresponse().read())
 
 
 def close(client: http.client.HTTPConnection) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pump import SIZE, TEXT
 from stage import BIG_SIZE, JSON_SIZE
 
 ALL = (
@@ -21,7 +22,7 @@ CLIENTS = ALL[:-1]
 # Those that differ from another one only in how they connect.
 CONNECTING = ("wirepool_full", "urllib3_context", "http_client_contexts", "pycurl_full")
 PROXIED = ("wirepool_request", "urllib3_request", "requests_session", "httpx_client", "pycurl_easy")
-# Those that have `upload` and `stream` besides `request`.
+# Those that have a function for each way to move a large body.
 BODIES = ("wirepool_urlopen", "urllib3_urlopen", "http_client")
 PEERS = ALL + CONNECTING
 
@@ -32,7 +33,8 @@ class Scenario:
 
     ``tls`` is 1.3 and verified, with the roots of the public web to search through if ``bundle``; the proxy, if
     ``proxied``, is spoken to without TLS. ``per`` says what a figure stands for: a ``request``, a ``connection`` with
-    one request, or a ``process`` that connects once. ``call`` is the function of the peer that is called.
+    one request, or a ``process`` that connects once. ``call`` is the function of the peer that is called. ``pumped``
+    bodies come from the server in ``pump.py``, or go there.
     """
 
     about: str
@@ -46,14 +48,23 @@ class Scenario:
     proxied: bool = False
     per: str = "request"
     call: str = "request"
+    pumped: bool = False
+
+
+def _pumped(about: str, call: str, path: str, length: int) -> Scenario:
+    return Scenario(about, path, length, peers=BODIES, call=call, pumped=True)
 
 
 SCENARIOS = {
     "small": Scenario("142-byte JSON, 12 header fields, 1 thread, 1 connection", latency=True),
     "threads16": Scenario("the same, 16 threads with 16 connections", threads=16),
     "big": Scenario("10 MB body, 1 thread, 1 connection", "/10mb", BIG_SIZE),
-    "upload": Scenario("100 MB from a file, its length declared", "/upload", 0, peers=BODIES, call="upload"),
-    "stream": Scenario("10 MB body, read in parts of 64 KiB", "/10mb", BIG_SIZE, peers=BODIES, call="stream"),
+    "stream": _pumped("100 MB in parts of 64 KiB: stream(), in http.client read()", "stream", "/length", SIZE),
+    "readinto": _pumped("100 MB into a buffer of 64 KiB", "readinto", "/length", SIZE),
+    "chunked": _pumped("100 MB in chunks: read_chunked(64 KiB), in http.client read()", "chunked", "/chunked", SIZE),
+    "upload": _pumped("100 MB from a file, its length declared", "upload", "/upload", 0),
+    "upload-chunked": _pumped("100 MB from a file in chunks", "upload_chunked", "/upload", 0),
+    "gzip": _pumped("10 MB of text, gzip-coded; in http.client by zlib", "gunzip", "/gzip", TEXT),
     "tls-small": Scenario("142-byte JSON over TLS 1.3, 1 thread, 1 connection", latency=True, tls=True),
     "tls-new": Scenario(
         "a new TLS 1.3 connection for each request, trusting {roots} roots",

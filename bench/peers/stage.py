@@ -1,4 +1,4 @@
-"""Where the clients are measured: against nginx, without and with TLS, and squid once somebody wants it."""
+"""Where the clients are measured: against nginx, without and with TLS, and squid or the pump once somebody wants it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 sys.path.append(str(Path(__file__).resolve().parents[2] / "tests"))
 
 from certificates import Certificates
+from pump import Pump
 
 from servers._process import ServerMissing
 from servers.certs import Certificate
@@ -38,6 +39,7 @@ class Stage:
     def __init__(self) -> None:
         self._stack = ExitStack()
         self._squid: SquidServer | None = None
+        self._pump: Pump | None = None
 
     def __enter__(self) -> Self:
         with self._stack as stack:
@@ -55,7 +57,9 @@ class Stage:
 
     def target(self, scenario: Scenario) -> dict[str, Any]:
         """The arguments of a ``Target``."""
-        server = self._nginx.tls.tls13 if scenario.tls else self._nginx
+        server: Any = self._nginx.tls.tls13 if scenario.tls else self._nginx
+        if scenario.pumped:
+            server = self._pump = self._pump or self._stack.enter_context(Pump())
         roots = self.certificates.bundle_file if scenario.bundle else self.certificates.ca_file
         return {
             "scheme": "https" if scenario.tls else "http",

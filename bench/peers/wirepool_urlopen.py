@@ -32,5 +32,24 @@ def stream(client: wirepool.HTTPConnectionPool, path: str) -> int:
     return sum(map(len, client.urlopen("GET", path, preload_content=False).stream(65536)))
 
 
+def readinto(client: wirepool.HTTPConnectionPool, path: str) -> int:
+    response, buffer = client.urlopen("GET", path, preload_content=False), bytearray(65536)
+    return sum(iter(lambda: response.readinto(buffer), 0))
+
+
+def chunked(client: wirepool.HTTPConnectionPool, path: str) -> int:
+    return sum(map(len, client.urlopen("GET", path, preload_content=False).read_chunked(65536)))
+
+
+def gunzip(client: wirepool.HTTPConnectionPool, path: str) -> int:
+    return stream(client, path)
+
+
+def upload_chunked(client: wirepool.HTTPConnectionPool, path: str) -> int:
+    from source import opened
+
+    return len(client.urlopen("PUT", path, body=opened()).data)
+
+
 def close(client: wirepool.HTTPConnectionPool) -> None:
     client.close()
