@@ -81,6 +81,7 @@ class ResponseBody(BaseHTTPResponse):
     _connection: HTTPConnection | None = None
     _request_method: str | None = None
     _sock_shutdown: Callable[[int], None] | None = None
+    _end_is_news = False  # the exchange is over, but no read has come back empty or short yet
     _fp_bytes_read = 0
     _uncached_read_occurred = False
     _decoded_buffer: BytesQueueBuffer | None = None
@@ -262,6 +263,8 @@ class ResponseBody(BaseHTTPResponse):
             return self._read_file(amt, read1)
         if self._head is None:
             return None  # type: ignore[return-value]
+        if amt != 0:
+            self._end_is_news = False
         if amt and self._bytes_to_come is not _NOT_SET:
             with self._error_catcher():
                 self._check_complete()
@@ -273,8 +276,19 @@ class ResponseBody(BaseHTTPResponse):
         except BaseException as exc:
             self._fail(exc)
         if amt:  # asking for nothing does not end a body, not even an empty one
-            self._count_exchange(x, len(data))
+            self._fp_bytes_read += len(data)
+            if x.complete:
+                self._finish_exchange(x)
+                if data and (read1 or amt > 0):
+                    self._end_is_news = self._end_comes_later(x, read1 or len(data) == amt)
         return data
+
+    def _end_comes_later(self, x: Exchange, filled: bool) -> bool:
+        """Whether the reader has yet to be told that the body is over, as by ``http.client`` it would have.
+
+        Wrappers such as :class:`io.TextIOWrapper` do not take data from a file that is closed.
+        """
+        return filled if x.chunked else not x.reusable and self._announced_length() is None
 
     def _count_exchange(self, x: Exchange, count: int) -> None:
         self._fp_bytes_read += count

@@ -284,6 +284,7 @@ class HTTPResponse(ResponseBody):
         if not self.closed and hasattr(self._file, "close"):
             self._file.close()
         self._forget_decoded()
+        self._end_is_news = False
         self._give_up_connection()
         if not self.auto_close:
             io.IOBase.close(self)
@@ -293,7 +294,7 @@ class HTTPResponse(ResponseBody):
         """Whether there is nothing more to read."""
         # First what holds for most responses when they are dropped: the interpreter asks, to close what is open.
         if self._x is None and self._file is None and self.auto_close:
-            return True
+            return not self._end_is_news
         if not self.auto_close:
             return io.IOBase.closed.__get__(self)  # type: ignore[no-any-return]
         if self._x is not None:
@@ -307,7 +308,7 @@ class HTTPResponse(ResponseBody):
     def isclosed(self) -> bool:
         """Whether the source of the body is closed."""
         if self._file is None and self._head is not None:
-            return self._x is None
+            return self._x is None and not self._end_is_news
         return is_fp_closed(self._file)
 
     def fileno(self) -> int:
@@ -512,6 +513,7 @@ class HTTPResponse(ResponseBody):
                 self._fail(exc)
             filled += count
             self._count_exchange(x, count)
+        self._end_is_news = x.chunked and self._x is None and 0 < filled == len(view)
         return filled
 
     def stream(self, amt: int | None = 2**16, decode_content: bool | None = None) -> Generator[bytes]:
@@ -545,6 +547,7 @@ class HTTPResponse(ResponseBody):
             self._uncached_read_occurred = True
             while self._x is x:
                 if data := self._read_exchange(x, amt, False):
+                    self._end_is_news = False  # read() would have looked for it
                     yield data
 
     def _at_end(self) -> bool:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import gzip
 import http.client
+import io
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from servers.scripted import Close, Recv, ScriptedServer, Send, response
+from servers.scripted import Close, Recv, ScriptedServer, Send, chunked_response, response
 from wirepool import HTTPConnectionPool
 from wirepool.exceptions import DecodeError, InvalidChunkLength, ProtocolError
 
@@ -122,3 +123,41 @@ def test_a_chunk_size_that_was_cut_is_none(read: Any) -> None:
         read(pool.urlopen("GET", "/", preload_content=False))
     assert isinstance(caught.value.args[1], http.client.IncompleteRead)
     assert not isinstance(caught.value.args[1], InvalidChunkLength)
+
+
+LINED = [b"one\n", b"two\nthree", b" and four\n"]
+
+
+def test_a_wrapper_may_take_a_chunked_body_that_came_whole(get: Get) -> None:
+    answer = get(chunked_response(LINED))
+    lines = list(io.TextIOWrapper(answer, "ascii"))
+    assert lines == ["one\n", "two\n", "three and four\n"]
+    assert (answer.closed, answer.isclosed(), answer.connection) == (True, True, None)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [lambda r: r.read(23), lambda r: bytes(r.readinto(bytearray(23))), lambda r: r.read1(50) + r.read1() + r.read1()],
+)
+def test_a_body_is_closed_when_its_end_was_told(read: Any, get: Get) -> None:
+    answer = get(chunked_response(LINED))
+    assert len(read(answer)) == 23
+    assert (answer.closed, answer.isclosed()) == (False, False)
+    assert answer.read(0) == b""
+    assert (answer.closed, answer.isclosed()) == (False, False)
+    assert answer.read(1) == b""
+    assert (answer.closed, answer.isclosed(), answer.connection) == (True, True, None)
+
+
+@pytest.mark.parametrize("read", [lambda r: r.read(), lambda r: r.read(50), lambda r: b"".join(r.stream(23))])
+def test_a_body_is_closed_when_all_was_asked_for(read: Any, get: Get) -> None:
+    answer = get(chunked_response(LINED))
+    assert read(answer) == b"".join(LINED)
+    assert (answer.closed, answer.isclosed(), answer.connection) == (True, True, None)
+
+
+def test_closing_needs_no_end(get: Get) -> None:
+    answer = get(chunked_response(LINED))
+    answer.read(23)
+    answer.close()
+    assert (answer.closed, answer.isclosed(), answer.connection) == (True, True, None)

@@ -74,9 +74,9 @@ class Place(NamedTuple):
         return found | ({"result"} if self.theirs.result != self.ours.result else set())
 
     @property
-    def over_earlier(self) -> bool:
-        """Whether the body is over for wirepool but not yet for urllib3, and nothing else differs."""
-        return self.only("closed", "isclosed", "held") and self.ours.state["closed"] and not self.theirs.state["closed"]
+    def back_earlier(self) -> bool:
+        """Whether the fast gear has given back the connection already, and nothing else differs."""
+        return self.gear == "fast" and self.only("held") and not self.ours.state["held"]
 
 
 def given(seen: Iterable[Seen]) -> bytes:
@@ -106,12 +106,8 @@ ACCEPTED: dict[str, Callable[[Place], bool]] = {
     "what a decoder holds back to the end": lambda at: (
         at.broken and at.only("result") and given([at.ours]).startswith(given([at.theirs])) and not at.theirs.error
     ),
-    "a chunked body whose end was received": lambda at: (
-        at.framing in IN_CHUNKS and at.gear == "fast" and at.over_earlier
-    ),
-    "a body that the end of the connection ends": lambda at: (
-        at.framing == "until close" and at.gear == "fast" and at.over_earlier
-    ),
+    "a chunked body whose end was received": lambda at: at.framing in IN_CHUNKS and at.back_earlier,
+    "a body that the end of the connection ends": lambda at: at.framing == "until close" and at.back_earlier,
     "`close()` of a response, and its garbage collection": lambda at: at.step == "close" and at.only("held"),
     "`release_conn()` with an unread body closes": lambda at: (
         at.step == "release_conn" and at.only("closed", "isclosed")
