@@ -352,6 +352,7 @@ NO_LIMITS: list[tuple[Any, str]] = [
     (-1.5, "The connect timeout is -1.5, but it cannot be less than or equal to 0."),
     (True, "The connect timeout cannot be a boolean: it must be an int, float or None."),
     ("soon", "The connect timeout is 'soon', but it must be an int, float or None."),
+    (float("nan"), "The connect timeout is nan, but it must be an int, float or None."),
     ((1, 2), "The connect timeout is (1, 2), but it must be an int, float or None."),
 ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from enum import Enum
 from socket import getdefaulttimeout
@@ -90,7 +91,8 @@ class Timeout:
         if isinstance(value, bool):
             raise ValueError(f"The {name} timeout cannot be a boolean: it must be an int, float or None.")
         try:
-            float(value)  # type: ignore[arg-type]
+            if math.isnan(float(value)):  # type: ignore[arg-type]
+                raise ValueError
             too_small = value <= 0  # type: ignore[operator]
         except (TypeError, ValueError):
             raise ValueError(f"The {name} timeout is {value!r}, but it must be an int, float or None.") from None

@@ -49,7 +49,7 @@ class TestEveryLimit:
         with pytest.raises(ValueError, match=f"{name} timeout .*less than or equal"):
             Timeout(**{name: value})
 
-    @pytest.mark.parametrize("value", ["5", "x", b"1", [], object, 1j, socket._GLOBAL_DEFAULT_TIMEOUT])  # type: ignore[attr-defined]
+    @pytest.mark.parametrize("value", ["5", "x", b"1", [], object, 1j, math.nan, socket._GLOBAL_DEFAULT_TIMEOUT])  # type: ignore[attr-defined]
     def test_refuses_what_is_no_number(self, name: str, value: Any) -> None:
         with pytest.raises(ValueError, match=f"{name} timeout .*int, float or None") as info:
             Timeout(**{name: value})
