@@ -26,5 +26,11 @@ def request(client: requests.Session, url: str) -> bytes:
     return client.get(url).content
 
 
+def bare(client: requests.Session, url: str) -> bytes:
+    """Without looking for proxies, certificates and passwords in the environment."""
+    client.trust_env = False
+    return client.get(url).content
+
+
 def close(client: requests.Session) -> None:
     client.close()

@@ -24,7 +24,10 @@ CONNECTING = ("wirepool_full", "urllib3_context", "http_client_contexts", "pycur
 PROXIED = ("wirepool_request", "urllib3_request", "requests_session", "httpx_client", "pycurl_easy")
 # Those that have a function for each way to move a large body.
 BODIES = ("wirepool_urlopen", "urllib3_urlopen", "http_client")
-PEERS = ALL + CONNECTING
+# Programs on urllib3, and what they have instead.
+ON_URLLIB3 = ("requests_session", "requests_alias", "requests_adapter", "requests_empty")
+PATCHED = ("wirepool_urlopen", "wirepool_compatible", "urllib3_urlopen")
+PEERS = tuple(dict.fromkeys(ALL + CONNECTING + ON_URLLIB3 + PATCHED))
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,9 @@ SCENARIOS = {
     "upload": _pumped("100 MB from a file, its length declared", "upload", "/upload", 0),
     "upload-chunked": _pumped("100 MB from a file in chunks", "upload_chunked", "/upload", 0),
     "gzip": _pumped("10 MB of text, gzip-coded; in http.client by zlib", "gunzip", "/gzip", TEXT),
+    "requests": Scenario("142-byte JSON by requests.Session.get", peers=ON_URLLIB3),
+    "requests-bare": Scenario("the same with trust_env=False", peers=ON_URLLIB3, call="bare"),
+    "patched": Scenario("142-byte JSON, as patched programs get it", peers=PATCHED),
     "tls-small": Scenario("142-byte JSON over TLS 1.3, 1 thread, 1 connection", latency=True, tls=True),
     "tls-new": Scenario(
         "a new TLS 1.3 connection for each request, trusting {roots} roots",
