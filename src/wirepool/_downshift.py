@@ -117,20 +117,25 @@ def fulfil(original: Promised, response: HTTPResponse | None) -> None:
     original.chunk_left = None
     original.length = 0
     original.will_close = False
-    if exchange is not None and not exchange.complete:
+    if exchange is not None:
         _continue(original, response, exchange)  # type: ignore[arg-type]
 
 
 def _continue(original: Response, response: HTTPResponse, exchange: Exchange) -> None:
+    # An empty body is open, too, until somebody reads: who waits for its end sees it come.
+    empty = exchange.complete
+    spoiled = empty and not exchange.reusable
     received, framing, left, chunk_left = exchange.detach()
-    original.chunked = framing == "chunked"
-    original.chunk_left = chunk_left
-    original.length = left if framing == "length" else None
+    if not empty:
+        original.chunked = framing == "chunked"
+        original.chunk_left = chunk_left
+        original.length = left if framing == "length" else None
     conn = response._connection
     sock = conn.sock if conn is not None else None
     if conn is not None:
         facts = parse_head(original.head, original._method == "HEAD")  # type: ignore[attr-defined]
-        original.last_on_connection = facts["doubtful"] or not facts["keep_alive"]
+        original.will_close = framing == "close" or facts["doubtful"] or not facts["keep_alive"]
+        original.last_on_connection = spoiled or facts["doubtful"] or not facts["keep_alive"]
         conn._continue_with(original)
     if sock is None:
         original.fp = io.BufferedReader(io.BytesIO(received))

@@ -53,6 +53,34 @@ def test_reading_nothing_does_not_end_an_empty_body(method: str, get: Get) -> No
     assert (answer.closed, answer.connection is None) == (True, True)
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_the_file_of_an_empty_body_is_open_until_it_was_read(method: str, get: Get) -> None:
+    """Wrappers around it, such as CacheControl's, wait for the read that ends it."""
+    answer = get(response(), method)
+    file = answer._fp
+    assert (file.isclosed(), file.length, file.fp is None, answer.closed) == (False, 0, False, False)
+    assert file.read(9) == b""
+    assert (file.isclosed(), answer.closed) == (True, True)
+    answer.release_conn()
+    again = get(response(), method)
+    file = again._fp
+    assert list(again.stream(9)) == []
+    assert (file.isclosed(), again.closed, again.connection) == (True, True, None)
+
+
+def test_bytes_behind_an_empty_body_that_was_reached_for() -> None:
+    """They spoil the connection, not the request after."""
+    with (
+        ScriptedServer.always(response(b"never sent with HEAD")) as server,
+        HTTPConnectionPool(server.host, server.port, timeout=5, retries=False) as pool,
+    ):
+        answer = pool.urlopen("HEAD", "/", preload_content=False)
+        assert answer._fp.read() == b""
+        answer.release_conn()
+        assert pool.urlopen("GET", "/").data == b"never sent with HEAD"
+        assert len(server.connections) == 2
+
+
 @pytest.mark.parametrize("read", [lambda r: r.read(5), lambda r: r.read1(5), lambda r: next(r.stream(5))])
 def test_raw_bytes_are_refused_while_decoded_ones_are_to_come(read: Any, get: Get) -> None:
     answer = get(CODED)
