@@ -286,12 +286,12 @@ def chunk_lengths():
     ):
         seen, original = [], got.raw._update_chunk_length
 
-            def noting():
-                original()
-                seen.append(got.raw.chunk_left)
+        def noting():
+            original()
+            seen.append(got.raw.chunk_left)
 
-            got.raw._update_chunk_length = noting
-            return list(got.raw.stream(4)), seen
+        got.raw._update_chunk_length = noting
+        return list(got.raw.stream(4)), seen
 
 
 @scene
