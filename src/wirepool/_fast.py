@@ -215,6 +215,9 @@ def _read_limit(pool: HTTPConnectionPool, url: str, clock: Timeout) -> float | N
 
 def _connect(pool: HTTPConnectionPool, conn: HTTPConnection, limit: float | None, target: str) -> None:
     """As the steps of the compatible gear do it: through the proxy's tunnel if there is to be one."""
+    hooks = pool._hooks
+    if hooks is not None:
+        hooks.watch(pool, conn)
     conn.timeout = limit
     if pool.proxy is not None and pool._needs_tunnel(target):
         pool._prepare_proxy_on(conn, target)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from wirepool.connectionpool import HTTPConnectionPool
 
-__all__ = ["note"]
+__all__ = ["note", "pools"]
 
 forks = 0
 """How often this process or its ancestors forked since the import: connections made at another count are shared."""
@@ -28,6 +28,15 @@ _pools: weakref.WeakSet[Any] = weakref.WeakSet()
 def note(pool: HTTPConnectionPool) -> None:
     """Have a pool forget its connections in children."""
     _pools.add(pool)
+
+
+def pools() -> list[Any]:
+    """All pools of this process that are in use."""
+    while True:
+        try:
+            return list(_pools)
+        except RuntimeError:  # another thread made one meanwhile
+            continue
 
 
 def _in_child() -> None:

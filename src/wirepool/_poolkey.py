@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from wirepool import _hooks
 from wirepool._lookup import check_resolver, pins
 
 if TYPE_CHECKING:
@@ -86,6 +87,10 @@ class PoolKey(NamedTuple):
     key_ssl_resumption: bool | None = None
     key_resolver: Callable[[str, int], Iterable[str]] | _Itself | None = None
     key_resolve: frozenset[tuple[tuple[str, int], tuple[str, ...]]] | None = None
+    key_on_request: tuple[Any, ...] | None = None
+    key_on_response: tuple[Any, ...] | None = None
+    key_on_retry: tuple[Any, ...] | None = None
+    key_on_connect: tuple[Any, ...] | None = None
 
 
 class _Itself:
@@ -105,7 +110,11 @@ class _Itself:
 
 def _key_of_resolver(resolver: Any) -> Any:
     check_resolver(resolver)
-    return resolver if getattr(resolver, "__hash__", None) is not None else _Itself(resolver)
+    return _hashable(resolver)
+
+
+def _hashable(it: Any) -> Any:
+    return it if getattr(it, "__hash__", None) is not None else _Itself(it)
 
 
 def _default_key_normalizer(key_class: type[PoolKey], request_context: dict[str, Any]) -> PoolKey:
@@ -127,6 +136,9 @@ def _default_key_normalizer(key_class: type[PoolKey], request_context: dict[str,
         context["resolver"] = _key_of_resolver(context["resolver"])
     if context.get("resolve") is not None:
         context["resolve"] = frozenset(pins(context["resolve"]).items())
+    for name in _hooks.NAMES:
+        if name in context:
+            context[name] = tuple(map(_hashable, _hooks.as_hooks(name, context[name]))) or None
     if context.get("blocksize") is None:
         context["blocksize"] = _DEFAULT_BLOCKSIZE
     known = _options(key_class)  # type: ignore[arg-type]

@@ -84,6 +84,9 @@ def after_failure(pool: HTTPConnectionPool, error: Exception, method: str, url: 
     elif isinstance(error, (OSError, HTTPException)) and not isinstance(error, (TimeoutError, ProtocolError)):
         meaning = ProtocolError("Connection aborted.", error)
     retries = retries.increment(method, url, error=meaning, _pool=pool, _stacktrace=sys.exc_info()[2])
+    hooks = pool._hooks
+    if hooks is not None:
+        hooks.tell_of_retry(pool, "error", method, url, retries, retries.get_backoff_time(), meaning)
     retries.sleep()
     _forget_frames(caught, sys._getframe(1))
     log.warning(
@@ -108,6 +111,10 @@ def retries_after_redirect(
             raise
         return None
     response.drain_conn()
+    hooks = pool._hooks
+    if hooks is not None:
+        delay = left.get_retry_after(response) or 0.0
+        hooks.tell_of_retry(pool, "redirect", method, url, left, delay, None, response, joined(url, location))
     left.sleep_for_retry(response)
     log.debug("Redirecting %s -> %s", url, location)
     return left
@@ -125,6 +132,10 @@ def retries_after_status(
             raise
         return None
     response.drain_conn()
+    hooks = pool._hooks
+    if hooks is not None:
+        delay = (left.respect_retry_after_header and left.get_retry_after(response)) or left.get_backoff_time()
+        hooks.tell_of_retry(pool, "status", method, url, left, delay, None, response)
     left.sleep(response)
     log.debug("Retry: %s", url)
     return left

@@ -16,7 +16,7 @@ import weakref
 from socket import timeout as SocketTimeout
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from wirepool import _fast, _fork, _gear
+from wirepool import _fast, _fork, _gear, _hooks
 from wirepool._base_connection import ProxyConfig as ProxyConfig
 from wirepool._collections import HTTPHeaderDict
 from wirepool._core.headers_out import is_plain_target
@@ -71,11 +71,13 @@ from wirepool.util.util import to_str
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from types import TracebackType
     from typing import Literal, Self
 
     from wirepool._base_connection import _TYPE_BODY
+    from wirepool._hooks import Hooks
+    from wirepool._observed import Observers
     from wirepool.util.timeout import _TYPE_TIMEOUT
 
     _TYPE_TIMEOUT_OR_OBJECT = Timeout | _TYPE_TIMEOUT
@@ -150,6 +152,9 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         served. If false, more are made when needed, and closed after use.
     :param headers: header fields of requests that bring none.
     :param retries: default for requests; None for ``Retry.DEFAULT``.
+    :param on_request, on_response, on_retry, on_connect: who is told of each attempt, of how it ended, of what is sent
+        again, and of each connection that was made: a callable of one argument, the event (see :mod:`wirepool.hooks`),
+        or a sequence of them. Attributes of the same names may be set at any time.
     :param conn_kw: for connections: ``source_address``, ``socket_options``, ``blocksize``.
 
     :ivar num_connections: how many connections were made.
@@ -158,6 +163,16 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
 
     scheme = "http"
     ConnectionCls: ClassVar[Any] = HTTPConnection
+
+    on_request = _hooks.Slot()
+    on_response = _hooks.Slot()
+    on_retry = _hooks.Slot()
+    on_connect = _hooks.Slot()
+    _registered: _hooks.Registered | None = None
+    _registered_by_manager: _hooks.Registered | None = None
+    # All that is to be called; None as long as there is nothing.
+    _hooks: Observers | None = None
+    _gate: Callable[[object], bool]
 
     def __init__(
         self,
@@ -171,6 +186,11 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         _proxy: Url | None = None,
         _proxy_headers: Mapping[str, str] | None = None,
         _proxy_config: ProxyConfig | None = None,
+        *,
+        on_request: Hooks | None = None,
+        on_response: Hooks | None = None,
+        on_retry: Hooks | None = None,
+        on_connect: Hooks | None = None,
         **conn_kw: Any,
     ) -> None:
         ConnectionPool.__init__(self, host, port)
@@ -194,6 +214,7 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         self._gate = _gear.watch_pool(type(self))
         self._start_queue(maxsize)
         _fork.note(self)
+        _hooks.begin(self, (on_request, on_response, on_retry, on_connect))
 
     def _start_queue(self, maxsize: int) -> None:
         """An empty pool: as many slots as connections are kept, each for a connection that may be made."""
@@ -433,6 +454,8 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
                 self._reset_if_dropped(conn)
             reused = reused and not getattr(conn, "is_closed", False)
             conn.timeout = Timeout.resolve_default_timeout(limits.connect_timeout)
+            if (hooks := self._hooks) is not None and conn.is_closed:
+                hooks.watch(self, conn)
             if conn.is_closed and self.proxy is not None and self._needs_tunnel(url):
                 self._prepare_proxy_on(conn, url)
             response = self._make_request(
@@ -545,7 +568,9 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         :raises ClosedPoolError, EmptyPoolError: no connection to be had.
         :raises ProtocolError, ReadTimeoutError: what is not retried, e.g. for a POST after it was sent.
         :raises ValueError: method, target or header fields that must not be sent; nothing was.
+        :raises Exception: whatever a hook raises, as it is.
         """
+        replays = 0
         if headers is None:
             headers = self.headers
         if retries is None:
@@ -579,11 +604,18 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
                         self, method, url, body, fields, chunked, retries, timeout, pool_timeout,
                         preload_content, decode_content,
                     )  # fmt: skip
-                else:
+                elif (hooks := self._hooks) is None:
                     response = self._attempt(
                         method, url, body, fields, chunked, retries, timeout, pool_timeout,
                         preload_content, decode_content, release_conn, response_kw,
                     )  # fmt: skip
+                else:
+                    response = hooks.attempt(
+                        self, method, url, body, fields, chunked, retries, timeout, pool_timeout,
+                        preload_content, decode_content, release_conn, response_kw, replays,
+                    )  # fmt: skip
+            except _hooks.HookFailed as failed:
+                _hooks.unwrap(failed)
             except (
                 TimeoutError,
                 HTTPException,
@@ -596,6 +628,9 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
                 if getattr(error, "lost_on_reuse", False) and method in _IDEMPOTENT and can_send_again(body, body_pos):
                     log.debug("Replaying on a new connection: %s", url)
                     replayed = True
+                    replays += 1
+                    if (hooks := self._hooks) is not None:
+                        hooks.tell_of_retry(self, "replay", method, url, retries, 0.0, error)
                 else:
                     retries = after_failure(self, error, method, url, retries)
                     replayed = False

@@ -13,7 +13,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin as urljoin
 
-from wirepool import _gear
+from wirepool import _gear, _hooks
 from wirepool._base_connection import ProxyConfig
 from wirepool._collections import HTTPHeaderDict, RecentlyUsedContainer
 from wirepool._core.headers_out import is_plain_target
@@ -102,6 +102,7 @@ class PoolManager(RequestMethods):
     :param connection_pool_kw: for the pools, see :class:`~wirepool.HTTPConnectionPool` and
         :class:`~wirepool.HTTPSConnectionPool`; and ``trust_env=True``: go through the proxies that the environment
         names (``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY``, ``NO_PROXY``, in either case), asked at each request.
+        Hooks (``on_request`` ...) hold for all pools of this manager, and are its attributes, too.
 
     ::
 
@@ -112,11 +113,19 @@ class PoolManager(RequestMethods):
     proxy: Url | None = None
     proxy_config: ProxyConfig | None = None
 
+    on_request = _hooks.Slot()
+    on_response = _hooks.Slot()
+    on_retry = _hooks.Slot()
+    on_connect = _hooks.Slot()
+    # Its pools refer to it, and not to the manager, which can be dropped with them.
+    _registered: _hooks.Registered | None = None
+
     def __init__(
         self, num_pools: int = 10, headers: Mapping[str, str] | None = None, **connection_pool_kw: Any
     ) -> None:
         super().__init__(headers)
         self.trust_env: bool = connection_pool_kw.pop("trust_env", False)
+        self._registered = _hooks.taken_from(connection_pool_kw)
         # Managers for the proxies that the environment named, by URL.
         self._by_proxy: dict[str, PoolManager] = {}
         if "retries" in connection_pool_kw and not isinstance(connection_pool_kw["retries"], Retry):
@@ -250,6 +259,8 @@ class PoolManager(RequestMethods):
             pool = self._new_pool(
                 scheme, request_context["host"], request_context["port"], request_context=request_context
             )
+            if isinstance(pool, HTTPConnectionPool):
+                _hooks.adopt(pool, self._registered)
             self.pools[pool_key] = pool
         return pool
 
@@ -298,10 +309,14 @@ class PoolManager(RequestMethods):
         if proxy.lower().startswith("socks"):
             from wirepool.contrib.socks import SOCKSProxyManager
 
-            return SOCKSProxyManager(proxy, num_pools=num_pools, headers=self.headers, **self.connection_pool_kw)
-        manager = ProxyManager(proxy, num_pools=num_pools, headers=self.headers, **self.connection_pool_kw)
-        manager.pool_classes_by_scheme = self.pool_classes_by_scheme
-        manager.key_fn_by_scheme = self.key_fn_by_scheme
+            manager: PoolManager = SOCKSProxyManager(
+                proxy, num_pools=num_pools, headers=self.headers, **self.connection_pool_kw
+            )
+        else:
+            manager = ProxyManager(proxy, num_pools=num_pools, headers=self.headers, **self.connection_pool_kw)
+            manager.pool_classes_by_scheme = self.pool_classes_by_scheme
+            manager.key_fn_by_scheme = self.key_fn_by_scheme
+        manager._registered = self._registered
         return manager
 
     def _outgoing(self, url: str, headers: Mapping[str, str]) -> Mapping[str, str]:
@@ -458,6 +473,9 @@ class PoolManager(RequestMethods):
         location = joined(url, str(location))
         log.info("Redirecting %s -> %s", url, location)
         check_redirect(url, location)
+        hooks = getattr(pool, "_hooks", None)
+        if hooks is not None:
+            hooks.tell_of_retry(pool, "redirect", method, url, kw["retries"], 0.0, None, response, location)
         if response.status == 303:
             kw.update(body=None, body_pos=None, chunked=False)
             kw["headers"] = HTTPHeaderDict(kw["headers"])._prepare_for_method_change()
