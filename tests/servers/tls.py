@@ -22,11 +22,13 @@ import ssl
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._wire import EndOfStream
-from .certs import Certificate
 from .scripted import Close, Connection, Hold, RecvBytes, Script, ScriptedServer, Send, response
+
+if TYPE_CHECKING:  # what makes certificates is not installed where programs of consumers run
+    from .certs import Certificate
 
 __all__ = ["GARBAGE", "HANG_UP", "PLAIN_HTTP", "STALL", "TLSConnection", "TLSServer"]
 
