@@ -83,30 +83,39 @@ def secure_origin(conn: HTTPSConnection, sock: Any, name: str) -> None:
 
 
 def secure_proxy(conn: HTTPSConnection, hostname: str, sock: Any) -> Any:
-    """TLS to the proxy, by the proxy's rules: of the origin's only the CA certificates are used, and those only if the
-    proxy has no context of its own. Returns the new socket."""
+    """TLS to the proxy, by the proxy's rules. If it has no context of its own, the origin's CA certificates are good
+    for it as well, and the origin's context for one that forwards: such requests have no other TLS. Returns the new
+    socket."""
     config = conn.proxy_config
-    context = config.ssl_context if config is not None else None
-    own = context is not None
+    own = config.ssl_context if config is not None else None
+    is_its_own = own is not None
     secured = _seams()._ssl_wrap_socket_and_match_hostname(
         sock,
-        cert_reqs=context.verify_mode if context is not None else conn.cert_reqs,
-        ssl_version=None if own else conn.ssl_version,
-        ssl_minimum_version=None if own else conn.ssl_minimum_version,
-        ssl_maximum_version=None if own else conn.ssl_maximum_version,
-        ca_certs=None if own else conn.ca_certs,
-        ca_cert_dir=None if own else conn.ca_cert_dir,
-        ca_cert_data=None if own else conn.ca_cert_data,
+        cert_reqs=own.verify_mode if own is not None else conn.cert_reqs,
+        ssl_version=None if is_its_own else conn.ssl_version,
+        ssl_minimum_version=None if is_its_own else conn.ssl_minimum_version,
+        ssl_maximum_version=None if is_its_own else conn.ssl_maximum_version,
+        ca_certs=None if is_its_own else conn.ca_certs,
+        ca_cert_dir=None if is_its_own else conn.ca_cert_dir,
+        ca_cert_data=None if is_its_own else conn.ca_cert_data,
         cert_file=None,
         key_file=None,
         key_password=None,
         server_hostname=_name_to_verify(hostname),
-        ssl_context=context,
+        ssl_context=own if is_its_own else _context_to_forward_by(conn),
         assert_hostname=config.assert_hostname if config is not None else None,
         assert_fingerprint=config.assert_fingerprint if config is not None else None,
     )
     conn.proxy_is_verified = secured.is_verified
     return secured.socket
+
+
+def _context_to_forward_by(conn: HTTPSConnection) -> Any:
+    """The origins' context, if it is for a proxy that forwards."""
+    if not conn.proxy_is_forwarding:
+        return None
+    # A client certificate given beside a context is put into it for the first origin, and the proxy must not see it.
+    return None if conn.cert_file or conn.cert_data else conn.ssl_context
 
 
 def _ssl_wrap_socket_and_match_hostname(

@@ -496,7 +496,8 @@ class ProxyManager(PoolManager):
         proxy (Basic, RFC 7617) unless ``proxy_headers`` has a ``Proxy-Authorization``. Or a pool for the proxy's host.
     :param proxy_headers: fields for the proxy: sent with ``CONNECT``, and with each request that is forwarded.
     :param proxy_ssl_context: for TLS with the proxy. Without one, the manager's CA certificates, ``cert_reqs`` and
-        versions of TLS hold for the proxy, too; no context, name, fingerprint or certificate that is for origins does.
+        versions of TLS hold for the proxy, too, and for requests that it forwards the manager's ``ssl_context``, unless
+        a client certificate is given beside it; no name, fingerprint or certificate that is for origins does.
     :param use_forwarding_for_https: let an ``https`` proxy forward requests for ``https`` origins as well: it sees and
         may change all of them, and verifying the origin is its business.
     :param proxy_assert_hostname: the name that the proxy's certificate must be for; False for any.

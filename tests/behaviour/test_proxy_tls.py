@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -103,13 +104,97 @@ def test_the_origins_authority_is_good_for_a_proxy_without(
             assert client.request("GET", origin.url).data == b"ok"
 
 
-def test_the_origins_context_is_not_the_proxys(
+FORWARDING: list[tuple[str, dict[str, Any]]] = [
+    ("http://a.test/", {}),
+    ("https://a.test/", {"use_forwarding_for_https": True}),
+]
+
+
+def by_context(proxy: Any, certs: Authority, context: ssl.SSLContext, **options: Any) -> ProxyManager:
+    """A manager with a context for origins, and none for the proxy."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*use_forwarding_for_https", FutureWarning)
+        return through(proxy, certs, **{"ca_certs": None, "ssl_context": context, **options})
+
+
+@pytest.mark.parametrize(("url", "options"), FORWARDING)
+def test_the_origins_context_is_that_of_a_proxy_that_forwards(
+    gear: str, scripted_proxy: Proxies, certs: Authority, theirs: Authority, url: str, options: dict[str, Any]
+) -> None:
+    proxy = scripted_proxy(tls=True, default=serving(OK))
+    context = context_for(certs.ca_file)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with by_context(proxy, certs, context, **options) as client:
+        assert client.request("GET", url).data == b"ok"
+        conn = client.connection_from_url(url).pool.queue[-1]
+        assert (conn.is_verified, conn.proxy_is_verified) == (False, True)
+    assert proxy.connections[0].version == "TLSv1.2"
+    for good in (context_for(), context_for(theirs.ca_file)):  # what is given beside it goes into it
+        with by_context(proxy, certs, good, ca_certs=certs.ca_file, **options) as client:
+            assert client.request("GET", url).data == b"ok"
+    for bad in (context_for(), context_for(theirs.ca_file)):
+        with by_context(proxy, certs, bad, **options) as client:
+            assert type(proxy_failure(client, url, headers=SECRETS)) is SSLError
+    assert len(proxy.requests) == 3
+
+
+@pytest.mark.parametrize(("url", "options"), FORWARDING)
+def test_who_a_proxy_that_forwards_is_by_the_origins_context(
+    gear: str, scripted_proxy: Proxies, certs: Authority, url: str, options: dict[str, Any]
+) -> None:
+    """Its name is the proxy's, checked by whoever does it; what is asserted is asserted of the proxy."""
+    other = certs.server("other.test")
+    proxy = scripted_proxy(tls=True, certificate=other, default=serving(OK))
+    lax = context_for(certs.ca_file)
+    lax.check_hostname = False
+    rules: list[dict[str, Any]] = [
+        {},
+        {"assert_hostname": False},
+        {"assert_hostname": "other.test"},
+        {"server_hostname": "other.test"},
+        {"assert_fingerprint": other.fingerprint()},
+        {"proxy_assert_hostname": "wrong.test"},
+    ]
+    for context in (context_for(certs.ca_file), lax):
+        for rule in rules:
+            with by_context(by_name(proxy), certs, context, **rule, **options) as client:
+                assert type(proxy_failure(client, url, headers=SECRETS)) is SSLError
+    assert proxy.requests == []
+    for rule in (
+        {"proxy_assert_hostname": "other.test"},
+        {"proxy_assert_hostname": False},
+        {"proxy_assert_fingerprint": other.fingerprint()},
+    ):
+        with by_context(by_name(proxy), certs, context_for(certs.ca_file), **rule, **options) as client:
+            assert client.request("GET", url).data == b"ok"
+
+
+@pytest.mark.parametrize(("url", "options"), FORWARDING)
+def test_an_origins_context_that_verifies_nobody_is_warned_of(
+    gear: str, scripted_proxy: Proxies, certs: Authority, url: str, options: dict[str, Any]
+) -> None:
+    proxy = scripted_proxy(tls=True, certificate=certs.stranger().localhost, default=serving(OK))
+    with by_context(by_name(proxy), certs, trusting_nobody(), **options) as client:
+        assert ask_with_warnings(client, url) == (b"ok", ["localhost"])
+    # Unless somebody says who has to be verified all the same.
+    with by_context(by_name(proxy), certs, trusting_nobody(), cert_reqs="CERT_REQUIRED", **options) as client:
+        assert type(proxy_failure(client, url)) is SSLError
+    with by_context(
+        by_name(proxy), certs, trusting_nobody(), proxy_ssl_context=context_for(certs.ca_file), **options
+    ) as client:
+        assert type(proxy_failure(client, url)) is SSLError
+
+
+def test_the_origins_context_is_not_that_of_a_proxy_with_a_tunnel(
     gear: str, scripted_tls: Origins, scripted_proxy: Proxies, certs: Authority
 ) -> None:
+    origin = scripted_tls(default=serving(OK))
     proxy = scripted_proxy(tls=True)
-    with through(proxy, certs, ca_certs=None, ssl_context=context_for(certs.ca_file)) as client:
-        assert type(proxy_failure(client, "https://a.test/")) is SSLError
+    with by_context(proxy, certs, context_for(certs.ca_file)) as client:
+        assert type(proxy_failure(client, origin.url)) is SSLError
     assert nothing_was_said_to(proxy)
+    with by_context(proxy, certs, context_for(certs.ca_file), ca_certs=certs.ca_file) as client:
+        assert client.request("GET", origin.url).data == b"ok"
 
 
 # --- bad certificates -------------------------------------------------------------------------------------------------
@@ -173,6 +258,38 @@ def test_the_client_certificate_is_for_origins(
         assert client.request("GET", url).data == b"ok"
     assert proxy.connections[0].client_certificate is None
     assert [conn.client_certificate for conn in origin.connections] == [mine.der] * (way == "tunnelled")
+
+
+def test_a_client_certificate_beside_a_context_is_for_origins(
+    gear: str, scripted: Any, scripted_tls: Origins, scripted_proxy: Proxies, certs: Authority
+) -> None:
+    """It goes into the context, which is the proxy's as well where there is none."""
+    origin = scripted_tls(default=serving(OK), client_ca=certs.ca_file)
+    plain = scripted(default=serving(OK))
+    mine = certs.client("me")
+    for options in (
+        {"cert_file": mine.cert_file, "key_file": mine.key_file},
+        {"cert_data": mine.pem, "key_data": Path(mine.key_file).read_text()},
+    ):
+        proxy = scripted_proxy(tls=True, client_ca=certs.ca_file, client_required=False)
+        with through(proxy, certs, ssl_context=context_for(certs.ca_file), **options) as client:
+            assert client.request("GET", origin.url).data == b"ok"
+            assert client.request("GET", plain.url).data == b"ok"
+        assert [conn.client_certificate for conn in proxy.connections] == [None, None]
+    assert [conn.client_certificate for conn in origin.connections] == [mine.der] * 2
+
+
+def test_a_client_certificate_in_the_context_is_for_a_proxy_that_forwards(
+    gear: str, scripted_proxy: Proxies, certs: Authority
+) -> None:
+    """Nobody else could be meant; and what a context has cannot be taken out of it."""
+    proxy = scripted_proxy(tls=True, client_ca=certs.ca_file, default=serving(OK))
+    context = context_for(certs.ca_file)
+    mine = certs.client("me")
+    mine.load_into(context)
+    with by_context(proxy, certs, context) as client:
+        assert client.request("GET", "http://a.test/").data == b"ok"
+    assert proxy.connections[0].client_certificate == mine.der
 
 
 def test_a_client_certificate_for_the_proxy(
