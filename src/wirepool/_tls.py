@@ -1,9 +1,9 @@
 """What TLS connections share: contexts with their certificates loaded, and sessions to resume.
 
 Reading a bundle of CA certificates costs more than thirty handshakes, so contexts made here are kept and used again by
-every connection that asks for the same: same options, same files (by modification time), same environment. A context
-that somebody changed since is not handed out any more. Contexts that the user brings are the user's: nothing of them is
-kept here.
+every connection that asks for the same: same options, same files (by modification time), same environment, the file for
+secrets (``SSLKEYLOGFILE``) still there. A context that somebody changed since is not handed out any more. Contexts that
+the user brings are the user's: nothing of them is kept here.
 
 A session is kept until the server no longer resumes it: taking it out of OpenSSL costs as much as resuming saves. (To
 use a TLS 1.3 ticket twice lets who watches the network see that the connections have one client, RFC 8446 C.4; they
@@ -77,6 +77,8 @@ class _Kept(NamedTuple):
     policy: tuple[Any, ...]
     roots: frozenset[int]
     """Hashes of the certificates in it, if more may come from a directory."""
+    log: tuple[int, int] | None
+    """The file that it writes the secrets of connections to, as device and inode."""
 
 
 # What was there before anything could replace it (truststore does): only of this class we know what a session implies.
@@ -102,9 +104,10 @@ def shared_context(options: Options, make: Callable[..., Any]) -> Any:
         kept = _contexts.get(key)
     except TypeError:  # certificates in a bytearray
         return _new_context(options, make)
-    if kept is None or policy(kept.context) != kept.policy:
+    if kept is None or kept.log != _log_of_secrets() or policy(kept.context) != kept.policy:
         context = _new_context(options, make)
-        kept = _keep(key, _Kept(context, policy(context), _roots(context) if _finds_roots(options) else frozenset()))
+        roots = _roots(context) if _finds_roots(options) else frozenset()
+        kept = _keep(key, _Kept(context, policy(context), roots, _log_of_secrets()))
     return kept.context
 
 
@@ -129,12 +132,27 @@ def _roots(context: Any) -> frozenset[int]:
 
 def _surroundings(options: Options) -> tuple[Any, ...]:
     """What a context depends on beside its options: the state of files and of the environment."""
-    environ = os.environ
     return (
         *(ssl_._file_version(p) for p in (options.ca_certs, options.ca_cert_dir, options.cert_file, options.key_file)),
-        os.path.expandvars(environ.get("SSLKEYLOGFILE", "")),
+        _path_of_log(),
         None if _has_roots(options) else _default_roots_version(),
     )
+
+
+def _path_of_log() -> str:
+    path = os.environ.get("SSLKEYLOGFILE")
+    return os.path.expandvars(path) if path else ""
+
+
+def _log_of_secrets() -> tuple[int, int] | None:
+    """Which file is at that path now. A context keeps the one open that it found or made, though it was deleted since,
+    or renamed."""
+    path = _path_of_log()
+    try:
+        status = os.stat(path) if path else None
+    except OSError:
+        return None
+    return status and (status.st_dev, status.st_ino)
 
 
 def _has_roots(options: Options) -> bool:
@@ -265,7 +283,7 @@ def finish(made: Handshake, sock: Any) -> Handshake | None:
     found = roots - kept[1].roots
     if not found or len(found) != _growth(made.policy, now) or not found <= _verified_chain(sock):
         return None
-    _keep(kept[0], _Kept(made.context, now, roots))
+    _keep(kept[0], kept[1]._replace(policy=now, roots=roots))
     return made._replace(policy=now)
 
 

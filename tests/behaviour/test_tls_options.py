@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import ssl
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 import wirepool
 import wirepool.connection
 from behaviour.talk import OK, answering
-from behaviour.tls_talk import anew, connection_of, get, https_pool, insecure, once_closing, refusal
+from behaviour.tls_talk import anew, connection_of, contexts_of, get, https_pool, insecure, once_closing, refusal
 from servers.certs import Authority
 from servers.nginx import TLSListeners
 from servers.tls import TLSServer
@@ -397,6 +398,29 @@ def test_secrets_are_logged_on_request(
         size = log.stat().st_size
         assert get(pool) == b"ok"
         assert log.stat().st_size == size
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be deleted there")
+@pytest.mark.parametrize("take_away", [Path.unlink, lambda log: log.rename(log.with_suffix(".old"))])
+def test_secrets_go_to_the_file_that_is_there_now(
+    server: TLSServer, certs: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, take_away: Any
+) -> None:
+    log = tmp_path / "keys.log"
+    monkeypatch.setenv("SSLKEYLOGFILE", str(log))
+    with https_pool(server, ca_certs=certs.ca_file) as pool:
+        assert get(pool) == b"ok"
+        first = contexts_of(pool)
+        anew(pool)
+        assert get(pool) == b"ok"
+        assert contexts_of(pool) is first
+        take_away(log)
+        anew(pool)
+        assert get(pool) == b"ok"
+        assert "CLIENT_TRAFFIC_SECRET_0 " in log.read_text()
+        second = contexts_of(pool)
+        anew(pool)
+        assert get(pool) == b"ok"
+        assert contexts_of(pool) is second is not first
 
 
 def test_wrong_clock(server: TLSServer, certs: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
