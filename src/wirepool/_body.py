@@ -301,13 +301,17 @@ class ResponseBody(BaseHTTPResponse):
             closed = getattr(self._file, "closed", False)
             data: bytes = b"" if closed or amt == 0 else self._fp_read(amt, read1=read1)
             if not data and amt != 0 and (read1 or amt is not None):
-                self._file.close()
+                self._close_file()
                 self._check_complete()
             elif read1 and len(data) == self._bytes_to_come:
-                self._file.close()
+                self._close_file()
         if data:
             self._count_file(len(data))
         return data
+
+    def _close_file(self) -> None:
+        if hasattr(self._file, "close"):
+            self._file.close()
 
     def _count_file(self, count: int) -> None:
         self._fp_bytes_read += count

@@ -135,7 +135,7 @@ def _continue(original: Response, response: HTTPResponse, exchange: Exchange) ->
     if conn is not None:
         facts = parse_head(original.head, original._method == "HEAD")  # type: ignore[attr-defined]
         original.will_close = framing == "close" or facts["doubtful"] or not facts["keep_alive"]
-        original.last_on_connection = spoiled or facts["doubtful"] or not facts["keep_alive"]
+        original.last_on_connection = spoiled or original.will_close
         conn._continue_with(original)
     if sock is None:
         original.fp = io.BufferedReader(io.BytesIO(received))

@@ -281,9 +281,10 @@ class HTTPResponse(ResponseBody):
             self._abandon_exchange(self._x)
         elif self._connection is not None:
             wake_reader(self._connection, self._original)
-        if not self.closed and hasattr(self._file, "close"):
-            self._file.close()
-        self._forget_decoded()
+        if not self.closed:
+            self._close_file()
+        if self._file is None or getattr(self._file, "closed", False):  # others may be read on
+            self._forget_decoded()
         self._end_is_news = False
         self._give_up_connection()
         if not self.auto_close:
@@ -403,7 +404,7 @@ class HTTPResponse(ResponseBody):
         decode = self.decode_content if decode_content is None else decode_content
         if amt is None or amt < 0:
             data = self._read_rest(decode)
-            if cache_content and self._body is None and not self._uncached_read_occurred:
+            if cache_content and data and not self._uncached_read_occurred:
                 self._body, self._encoded = data, False
             return data
         self._uncached_read_occurred = True
@@ -531,10 +532,12 @@ class HTTPResponse(ResponseBody):
         if self._x is not None and amt is not None and amt > 0 and self._reads_by_itself():
             yield from self._stream_exchange(self._x, amt)
         while not self._at_end():
+            received = self._fp_bytes_read
             data = self.read(amt=amt, decode_content=decode_content)
-            if not data:
+            if data:
+                yield data
+            elif self._fp_bytes_read == received:
                 return  # some files never close by themselves
-            yield data
 
     def _reads_by_itself(self) -> bool:
         """Whether nobody has replaced :meth:`read`, which may then be left out."""

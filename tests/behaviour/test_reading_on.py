@@ -6,13 +6,15 @@ import contextlib
 import gzip
 import http.client
 import io
+import tracemalloc
+import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from servers.scripted import Close, Recv, ScriptedServer, Send, chunked_response, response
-from wirepool import HTTPConnectionPool
+from wirepool import HTTPConnectionPool, HTTPHeaderDict, HTTPResponse
 from wirepool.exceptions import DecodeError, InvalidChunkLength, ProtocolError
 
 pytestmark = pytest.mark.usefixtures("gear")
@@ -189,3 +191,96 @@ def test_closing_needs_no_end(get: Get) -> None:
     answer.read(23)
     answer.close()
     assert (answer.closed, answer.isclosed(), answer.connection) == (True, True, None)
+
+
+# --- trailers ---------------------------------------------------------------------------------------------------------
+
+TRAILED = chunked_response([b"abc", b"de"], trailers=[("X-Sum", "17"), ("x-sum", "18")])
+TO_THE_END: dict[str, Callable[[Any], Any]] = {
+    "data": lambda r: r.data,
+    "read1": lambda r: [r.read1(), r.read1(), r.read1()],
+    "readinto": lambda r: r.readinto(bytearray(9)),
+    "exactly": lambda r: [r.read(5), r.read(1)],
+    "lines": list,
+    "stream(None)": lambda r: list(r.stream(None)),
+    "wrapped": lambda r: io.BufferedReader(r).read(),
+    "half, drain": lambda r: [r.read(2), r.drain_conn()],
+    "the file": lambda r: [r._fp.closed, r.read()],
+    "the file, by chunks": lambda r: [r._fp.closed, list(r.stream(2))],
+    "read, then chunks": lambda r: [r.read(1), list(r.stream())],
+}
+
+
+@pytest.mark.parametrize("way", TO_THE_END)
+def test_trailers_after_every_way_to_the_end(way: str, get: Get) -> None:
+    answer = get(TRAILED)
+    assert list(answer.trailers) == []
+    TO_THE_END[way](answer)
+    assert isinstance(answer.trailers, HTTPHeaderDict)
+    assert list(answer.trailers.iteritems()) == [("X-Sum", "17"), ("X-Sum", "18")]
+    assert answer.trailers.getlist("x-SUM") == ["17", "18"]
+
+
+def test_no_trailers_before_the_end_or_without_chunks(get: Get) -> None:
+    answer = get(TRAILED)
+    answer.read(2)
+    answer.close()
+    assert list(answer.trailers) == []
+    for wire in (response(b"abc"), response(), chunked_response([b"abc"])):
+        answer = get(wire)
+        answer.read()
+        assert list(answer.trailers) == []
+    assert list(HTTPResponse(b"abc").trailers) == []
+
+
+# --- bombs ------------------------------------------------------------------------------------------------------------
+
+MIB = 1 << 20
+BLANK = bytes(64 * MIB)
+BOMBS = {
+    "gzip": gzip.compress(BLANK, mtime=0),
+    "deflate": zlib.compress(BLANK),
+    "gzip, gzip": gzip.compress(gzip.compress(BLANK, mtime=0), mtime=0),
+    "deflate, gzip": gzip.compress(zlib.compress(BLANK), mtime=0),
+}
+with contextlib.suppress(ImportError):
+    import brotli
+
+    BOMBS["br"] = brotli.compress(BLANK, quality=5)
+with contextlib.suppress(ImportError):
+    from backports import zstd
+
+    BOMBS["zstd"] = zstd.compress(BLANK)
+
+LITTLE: dict[str, Callable[[Any], Any]] = {
+    "read": lambda r: [r.read(1000) for _ in range(50)],
+    "read1": lambda r: [r.read1(1000), r.read1(), r.read1(1000)],
+    "readinto": lambda r: [r.readinto(bytearray(1000)) for _ in range(50)],
+    "stream": lambda r: [next(r.stream(1000, decode_content=True))],
+    "read_chunked": lambda r: [next(r.read_chunked(1000, decode_content=True))],
+    "buffered": lambda r: [io.BufferedReader(r).read(1000)],
+    "text": lambda r: [io.TextIOWrapper(r, "latin-1").read(1000)],
+    "drain": lambda r: [r.read(1000), r.drain_conn()],
+    "close": lambda r: [r.read(1000), r.close()],
+}
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+@pytest.mark.parametrize("coding", BOMBS)
+def test_a_little_of_a_bomb_costs_little(coding: str, framing: str, get: Get) -> None:
+    fields = [("Content-Encoding", coding)]
+    wire = response(BOMBS[coding], headers=fields)
+    if framing == "chunked":
+        wire = chunked_response([BOMBS[coding]], headers=fields)
+    for name, read in LITTLE.items():
+        if name == "read_chunked" and framing != "chunked":
+            continue
+        answer = get(wire)
+        tracemalloc.start()
+        try:
+            read(answer)
+            # What was received is held, and at most what read1() gives.
+            assert tracemalloc.get_traced_memory()[1] < 3 * MIB, name
+        finally:
+            tracemalloc.stop()
+        answer.close()

@@ -250,7 +250,7 @@ def state(response: Any) -> dict[str, Any]:
         "tell": response.tell(),
         "length": response.length_remaining,
         "closed": response.closed,
-        "isclosed": response.isclosed(),
+        "isclosed": outcome(lambda r: r.isclosed(), response),
         "held": response.connection is not None,
     }
 
