@@ -454,6 +454,7 @@ class PoolManager(RequestMethods):
         location = response.get_redirect_location()
         if not location:
             return None
+        sent = method
         if response.status == 303:
             method = "GET"
         retries = kw.get("retries")
@@ -475,7 +476,7 @@ class PoolManager(RequestMethods):
         check_redirect(url, location)
         hooks = getattr(pool, "_hooks", None)
         if hooks is not None:
-            hooks.tell_of_retry(pool, "redirect", method, url, kw["retries"], 0.0, None, response, location)
+            hooks.tell_of_retry(pool, "redirect", sent, url, kw["retries"], 0.0, None, response, location)
         if response.status == 303:
             kw.update(body=None, body_pos=None, chunked=False)
             kw["headers"] = HTTPHeaderDict(kw["headers"])._prepare_for_method_change()
