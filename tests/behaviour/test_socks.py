@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -148,6 +149,46 @@ def test_the_name_is_looked_up_here(
     assert manager_for(socks.socks_url(scheme)).request("GET", f"http://target.test:{server.port}/").data == b"ok"
     assert [(asked.address_type, asked.host) for asked in socks.asked] == [("ipv4", "127.0.0.1")]
     assert server.requests[0].header("Host") == f"target.test:{server.port}"
+
+
+@pytest.mark.parametrize("scheme", ["socks4", "socks5"])
+def test_looking_it_up_shares_the_time(
+    no_leaks: None, scheme: str, scripted_socks: Proxies, manager_for: Managers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    socks, over = scripted_socks(), threading.Event()
+    genuine = socket.getaddrinfo
+
+    def getaddrinfo(host: str, *rest: Any) -> Any:
+        if host == "target.test":
+            over.wait(10)
+            raise socket.gaierror(socket.EAI_AGAIN, "try again")
+        return genuine(host, *rest)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    started = time.monotonic()
+    try:
+        with pytest.raises(ConnectTimeoutError, match=r"target\.test timed out"):
+            manager_for(socks.socks_url(scheme), timeout=SHORT, retries=False).request("GET", "http://target.test/")
+    finally:
+        over.set()
+    assert time.monotonic() - started < SHORT + SLACK
+    wait_until(lambda: socks.connections)
+    assert socks.asked == []
+
+
+def test_a_resolver_that_fails(no_leaks: None, scripted_socks: Proxies, manager_for: Managers) -> None:
+    """In its own way, which is told as it is."""
+
+    def resolver(host: str, port: int) -> list[str]:
+        if host == "target.test":
+            raise LookupError("not on the list")
+        return [host]
+
+    for scheme in ("socks4", "socks5"):
+        socks = scripted_socks()
+        with pytest.raises(LookupError, match="not on the list"):
+            manager_for(socks.socks_url(scheme), resolver=resolver).request("GET", "http://target.test/")
+        wait_until(lambda socks=socks: socks.connections and socks.connections[0].eof)
 
 
 def test_on_either_loopback_address(
@@ -489,10 +530,19 @@ ERRORS: dict[str, dict[str, Any]] = {
 }
 
 
-def errors(package: str, url: str, retries: Any) -> list[str]:
+LOCAL: dict[str, dict[str, Any]] = {
+    "lets anybody in": {},
+    "lets nobody in": {"users": USERS},
+    "closes": {"default": [Close()]},
+    "is silent": {"default": [Hold()]},
+    "answers in HTTP": {"default": [RecvBytes(), Send(b"HTTP/1.1 400 Bad Request\r\n\r\n"), Close()]},
+}
+
+
+def errors(package: str, url: str, retries: Any, timeout: float = SHORT) -> list[str]:
     """What a request raises: the error's classes, and its reason's."""
     manager_class = importlib.import_module(f"{package}.contrib.socks").SOCKSProxyManager
-    with manager_class(url, timeout=SHORT) as manager:
+    with manager_class(url, timeout=timeout) as manager:
         try:
             manager.request("GET", "http://target.test/", retries=retries)
         except Exception as error:
@@ -509,6 +559,42 @@ def test_errors_are_urllib3s(case: str, retries: Any, scripted_socks: Proxies) -
     ours, theirs = errors("wirepool", url, retries), errors("urllib3", url, retries)
     assert ours
     assert ours == theirs
+
+
+@pytest.mark.parametrize("case", LOCAL)
+@pytest.mark.parametrize("scheme", ["socks4", "socks5"])
+def test_names_without_address_are_found_out_when_pysocks_does(
+    case: str, scheme: str, scripted_socks: Proxies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only they are told as what they are."""
+    pytest.importorskip("urllib3", minversion="2.8")
+    genuine = socket.getaddrinfo
+
+    def getaddrinfo(host: str, *rest: Any) -> Any:
+        if host == "target.test":
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return genuine(host, *rest)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(socket, "gethostbyname", getaddrinfo)
+    seen = []
+    for package in ("wirepool", "urllib3"):
+        proxy = scripted_socks(**LOCAL[case])
+        raised = errors(package, proxy.socks_url(scheme), False, SHORT if case == "is silent" else 5.0)
+        wait_until(lambda proxy=proxy: proxy.connections)
+        seen.append(([name for name in raised if name != "NameResolutionError"], proxy.methods, proxy.asked))
+        assert len(proxy.connections) == 1
+    assert seen[0] == seen[1]
+    assert seen[0][0]
+
+
+@pytest.mark.parametrize("scheme", ["socks4", "socks5"])
+def test_no_proxy_is_urllib3s_error_whatever_the_name(scheme: str) -> None:
+    pytest.importorskip("urllib3", minversion="2.8")
+    url = f"{scheme}://127.0.0.1:{closed_port()}"
+    found = errors("wirepool", url, False)
+    assert found[0] == "NewConnectionError"
+    assert found == errors("urllib3", url, False)
 
 
 def test_no_proxy_is_urllib3s_error() -> None:

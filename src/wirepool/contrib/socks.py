@@ -37,7 +37,7 @@ from wirepool.util.retry import Retry
 from wirepool.util.url import parse_url
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 else:
     __getattr__ = reexports(__name__)
 
@@ -146,6 +146,7 @@ class _Socket(socks.socksocket, _Connected):  # type: ignore[misc]
     """PySocks' socket over a connection that others made, with a limit to how long the proxy may take."""
 
     _conversation: _Conversation | None = None
+    _look_up: Callable[[], str] | None = None
 
     @classmethod
     def over(cls, sock: socket.socket) -> _Socket:
@@ -158,16 +159,27 @@ class _Socket(socks.socksocket, _Connected):  # type: ignore[misc]
         sock.detach()
         return adopted
 
-    def connect_to(self, target: tuple[str, int], ends: float | None) -> None:
-        """Have the proxy connect to the target; closed if that fails."""
-        self._conversation = _Conversation(self, ends)
+    def connect_to(self, target: tuple[str, int], ends: float | None, look_up: Callable[[], str] | None) -> None:
+        """Have the proxy connect to the target; closed if that fails.
+
+        :param look_up: gives an address for the target's name when it comes to that; None leaves it to the proxy.
+        """
+        self._conversation, self._look_up = _Conversation(self, ends), look_up
         try:
+            if look_up is not None and self.proxy[0] == socks.PROXY_TYPE_SOCKS4:
+                target = (look_up(), target[1])  # which is the first thing that is said
             self.connect(target)
         except BaseException:
             self.close()
             raise
         finally:
-            self._conversation = None
+            self._conversation = self._look_up = None
+
+    def _write_SOCKS5_address(self, addr: tuple[str, int], file: Any) -> Any:
+        # PySocks would look the name up here: after the proxy has let us in, and for as long as it takes.
+        if self._look_up is not None:
+            addr = (self._look_up(), addr[1])
+        return super()._write_SOCKS5_address(addr, file)
 
     def makefile(self, *args: Any, **kwargs: Any) -> Any:
         return self._conversation or super().makefile(*args, **kwargs)
@@ -207,9 +219,9 @@ class SOCKSConnection(HTTPConnection):
         ends = None if self.timeout is None else monotonic() + self.timeout
         host, port = self._proxy_address()
         try:
-            target = (self._target_host(ends), self.port)
+            name, address_of_it = self._named_target(ends)
             sock = self._socket_to_proxy(host, port, ends)
-            sock.connect_to(target, ends)
+            sock.connect_to((name, self.port), ends, address_of_it)
             sock.settimeout(self.timeout)
         except OSError as error:
             raise self._meaning_of(error, f"SOCKS{self._version} proxy {host}:{port}") from error
@@ -235,19 +247,22 @@ class SOCKSConnection(HTTPConnection):
             raise LocationValueError("No proxy host specified.")
         return host.strip("[]"), int(self._socks_options["proxy_port"] or _DEFAULT_PORT)
 
-    def _target_host(self, ends: float | None) -> str:
-        """What the proxy is told: the name, or an address of it."""
-        if self._socks_options["rdns"]:
-            host = self.host.strip("[]")
+    def _named_target(self, ends: float | None) -> tuple[str, Callable[[], str] | None]:
+        """The name of the target, and what looks it up if the proxy is to be told an address."""
+        if not self._socks_options["rdns"]:
+            host = self._dns_host.strip("[]")
             self._check_name(host)
-            if self._version == 5 and len(host.encode("idna")) > _LONGEST_FIELD:
-                raise LocationValueError(
-                    f"'{host}' is longer than {_LONGEST_FIELD} octets, which PySocks cannot hand to the proxy: "
-                    "use socks5:// to look it up here"
-                )
-            return host
-        host = self._dns_host.strip("[]")
+            return host, lambda: self._address_of(host, ends)
+        host = self.host.strip("[]")
         self._check_name(host)
+        if self._version == 5 and len(host.encode("idna")) > _LONGEST_FIELD:
+            raise LocationValueError(
+                f"'{host}' is longer than {_LONGEST_FIELD} octets, which PySocks cannot hand to the proxy: "
+                "use socks5:// to look it up here"
+            )
+        return host, None
+
+    def _address_of(self, host: str, ends: float | None) -> str:
         family = socket.AF_INET if self._version == 4 else connection.allowed_gai_family()
         try:
             found = look_up(host, self.port, family, timeout=_time_left(ends), resolver=self.resolver)

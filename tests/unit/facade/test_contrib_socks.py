@@ -361,11 +361,26 @@ def test_without_a_time_limit(proxy: Proxy) -> None:
 
 
 @pytest.mark.usefixtures("names")
-def test_names_that_have_no_address_here(proxy: Proxy) -> None:
-    for scheme, host in (("socks4", "unknown.example"), ("socks5", "unknown.example"), ("socks4", "::1")):
-        with pytest.raises(NameResolutionError, match=f"Failed to resolve '{host}'"):
-            connect(scheme, host, timeout=3.0)._new_conn()
-    assert proxy.asked == []
+@pytest.mark.parametrize(
+    ("scheme", "host", "said"),
+    [("socks4", "unknown.example", b""), ("socks5", "unknown.example", b"\x05\x01\x00"), ("socks4", "::1", b"")],
+)
+def test_names_that_have_no_address_here(proxy: Proxy, scheme: str, host: str, said: bytes) -> None:
+    """They are looked up when the proxy has to be told the address, not before."""
+    proxy.answers(HELLO)
+    with pytest.raises(NameResolutionError, match=f"Failed to resolve '{host}'"):
+        connect(scheme, host, timeout=3.0)._new_conn()
+    assert len(proxy.asked) == 1
+    assert proxy.heard() == said
+    assert proxy.was_left
+
+
+@pytest.mark.usefixtures("names")
+def test_a_proxy_that_lets_nobody_in_is_told_of_first(proxy: Proxy) -> None:
+    proxy.answers(b"\x05\xff")
+    with pytest.raises(NewConnectionError, match="rejected") as caught:
+        connect("socks5", "unknown.example", timeout=3.0)._new_conn()
+    assert type(caught.value) is NewConnectionError
 
 
 @pytest.mark.usefixtures("names")
@@ -395,7 +410,7 @@ def test_a_resolver_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(connection, "create_connection_with", create_connection_with)
         conn.connect()
         conn.close()
-        assert asked == [("where.example", 80), ("p.example", server.getsockname()[1])]
+        assert asked == [("p.example", server.getsockname()[1]), ("where.example", 80)]
         assert proxy.heard() == b"\x04\x01\x00\x50\x7f\x00\x00\x01\x00"
 
 
