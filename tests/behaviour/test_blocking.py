@@ -436,6 +436,17 @@ def test_queue_of_the_users_own(gear: str, echo: EchoServer, how: str, block: bo
         pool.urlopen("GET", "/status/200")
 
 
+def test_a_pools_own_queue_passes_for_a_queue(one: HTTPConnectionPool) -> None:
+    """Who asks before giving a slot back, as vcrpy does, would wait for ever otherwise."""
+    assert one.urlopen("GET", "/status/200").status == 200
+    assert isinstance(one.pool, queue.LifoQueue)
+    one._get_conn().close()
+    if isinstance(one.pool, queue.Queue):
+        one._put_conn(None)
+    assert one.urlopen("GET", "/status/200").status == 200
+    assert (one.num_connections, slots(one)) == (2, 1)
+
+
 def test_the_queue_exchanged_on_a_pool(gear: str, echo: EchoServer) -> None:
     with HTTPConnectionPool(echo.host, echo.port) as pool:
         pool.pool = queue.LifoQueue(5)

@@ -206,6 +206,11 @@ cdef class IdleQueue:
         return self.n_items
 
     @property
+    def __class__(self):
+        """What isinstance() goes by: programs ask whether a pool's queue is a queue.Queue."""
+        return queue.LifoQueue
+
+    @property
     def queue(self):
         """A copy of the items, oldest first: what queue.LifoQueue keeps under this name."""
         return list(self.items)
