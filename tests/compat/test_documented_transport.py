@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import gzip
 import io
+import itertools
 import json
 import os
 import ssl
@@ -19,6 +20,7 @@ import pytest
 from compat.documented import Programs, World, answering
 from servers.certs import Authority
 from servers.echo import EchoServer, pattern
+from servers.proxy import refuse
 from servers.scripted import Close, Hold, Recv, Send, response
 from servers.tls import PLAIN_HTTP
 
@@ -358,6 +360,41 @@ def https_forwarded_by_an_https_proxy(w: World) -> Any:
     proxy = w.proxy(tls=True, default=answering(response(b"by the proxy")))
     answer = through(w, proxy, use_forwarding_for_https=True).request("GET", "https://example.test/a")
     return answer.data, [request.line for request in proxy.requests], len(proxy.connects)
+
+
+@shows
+def whose_context_is_for_an_https_proxy(w: World) -> Any:
+    """Its own, else the manager's if it forwards; in a tunnel that is for the origin only."""
+    stranger = w.certs.stranger()
+    rules: list[dict[str, Any]] = [
+        {"ssl_context": trusting(w.certs)},
+        {"ssl_context": trusting(stranger), "ca_certs": w.certs.ca_file},
+        {"ssl_context": trusting(w.certs), "proxy_ssl_context": trusting(stranger)},
+        {"ssl_context": trusting(w.certs), "proxy_assert_hostname": "wrong.test"},
+        {"ssl_context": trusting(w.certs), "assert_hostname": "wrong.test", "server_hostname": "wrong.test"},
+    ]
+    proxies = [w.proxy(tls=True, default=refuse(403), certificate=by.localhost) for by in (w.certs, stranger)]
+    ways = [("http", False), ("http", True), ("https", True), ("https", False)]
+    return [asked(w, *case) for case in itertools.product(proxies, rules, ways)]
+
+
+def trusting(authority: Authority) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=authority.ca_file)
+
+
+def asked(w: World, proxy: Any, rule: dict[str, Any], way: tuple[str, bool]) -> Any:
+    """The answer or the kind of error, and warnings."""
+    scheme, forwards = way
+    options = {**rule, "use_forwarding_for_https": forwards, "retries": False, "timeout": 5.0}
+
+    def ask() -> Any:
+        with w.lib.ProxyManager(proxy.url, **options) as http:
+            try:
+                return http.request("GET", f"{scheme}://h.test/").status
+            except w.exceptions.ProxyError as error:
+                return "certificate" in str(error), type(error.original_error).__name__
+
+    return w.warned(ask)
 
 
 @shows

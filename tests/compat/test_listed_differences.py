@@ -467,12 +467,24 @@ def fields_for_the_proxy(w: World) -> Any:
     return sorted(name.lower() for name, _ in proxy.requests[0].headers if name.lower() in ("host", "accept"))
 
 
-@differs("`ssl_context` is never used for TLS with a proxy")
-def whose_context(w: World) -> Any:
-    proxy = w.proxy(tls=True, default=answering(response(b"ok")))
+@differs("if `cert_file` or `cert_data` is given beside it")
+def whose_certificate(w: World) -> Any:
+    """Who was shown one, first the origin, then the proxy when it forwards."""
+    origin = w.serve_tls(client_ca=w.certs.ca_file)
+    proxy = w.proxy(tls=True, client_ca=w.certs.ca_file, client_required=False)
+    mine = w.certs.client()
     context = ssl.create_default_context(cafile=w.certs.ca_file)
-    with w.module("poolmanager").ProxyManager(proxy.url, ssl_context=context, retries=False, timeout=2.0) as http:
-        return w.warned(lambda: outcome(lambda: http.request("GET", "http://h.test/").data))
+    http = through(w, proxy, ssl_context=context, cert_file=mine.cert_file, key_file=mine.key_file)
+    http.request("GET", origin.url)
+    http.request("GET", w.always().url)
+    return [conn.client_certificate is not None for conn in (*origin.connections, *proxy.connections)]
+
+
+@differs('`cert_reqs="CERT_NONE"` beside a context that checks names')
+def nothing_verified(w: World) -> Any:
+    context = ssl.create_default_context()
+    with w.lib.PoolManager(ssl_context=context, cert_reqs="CERT_NONE", timeout=2.0) as http:
+        return w.warned(lambda: outcome(lambda: http.request("GET", w.serve_tls().url, retries=False).data))
 
 
 @differs("a redirect to a path is one on the origin")
