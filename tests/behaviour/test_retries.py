@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from behaviour.bodies import OnlyRead, Unseekable, Untellable
 from behaviour.talk import OK, answering, answering_once, free_slots, spying
 from servers.echo import EchoServer
 from servers.scripted import Close, Connection, Hold, Recv, RecvHead, Reset, ScriptedServer, Send, response
@@ -828,33 +829,13 @@ def generated() -> Iterator[bytes]:
     yield b"abc"
 
 
-class Unseekable(io.BytesIO):
-    """Tells where it is, but cannot go back."""
-
-    def seek(self, *args: int) -> int:
-        raise io.UnsupportedOperation("a pipe")
-
-
-class Untellable(io.BytesIO):
-    def tell(self) -> int:
-        raise OSError("a pipe")
-
-
-class OnlyRead:
-    def __init__(self) -> None:
-        self._file = io.BytesIO(b"abc")
-
-    def read(self, size: int = -1) -> bytes:
-        return self._file.read(size)
-
-
 SENT_ONCE: dict[str, Callable[[], Any]] = {
     "iterator": lambda: iter([b"abc"]),
     "generator": generated,
     "map": lambda: map(bytes, [b"abc"]),
     "cannot seek": lambda: Unseekable(b"abc"),
     "cannot tell": lambda: Untellable(b"abc"),
-    "can only read": OnlyRead,
+    "can only read": lambda: OnlyRead(b"abc"),
 }
 
 
