@@ -106,6 +106,8 @@ def shared_context(options: Options, make: Callable[..., Any]) -> Any:
         return _new_context(options, make)
     if kept is None or kept.log != _log_of_secrets() or policy(kept.context) != kept.policy:
         context = _new_context(options, make)
+        if not policy(context):
+            return context
         roots = _roots(context) if _finds_roots(options) else frozenset()
         kept = _keep(key, _Kept(context, policy(context), roots, _log_of_secrets()))
     return kept.context
@@ -239,8 +241,11 @@ def _as_bytes(data: str | bytes) -> bytes:
 
 
 def policy(context: Any) -> tuple[Any, ...]:
-    """How strict a context is; two equal answers at different times mean that nobody has changed that meanwhile."""
-    if type(context) is not _SSLContext:
+    """How strict a context is; two equal answers at different times mean that nobody has changed that meanwhile.
+
+    Nothing of one that does not tell: truststore's count no certificates, and take in more with each handshake.
+    """
+    if not _tells_all(type(context)):
         return ()
     statistics = context.cert_store_stats()  # walks through the whole store
     return (
@@ -252,6 +257,13 @@ def policy(context: Any) -> tuple[Any, ...]:
         context.maximum_version,
         context.options,
         *(statistics[kind] for kind in _STORE),
+    )
+
+
+def _tells_all(kind: type) -> bool:
+    return _SSLContext is not None and (
+        kind is _SSLContext
+        or (issubclass(kind, _SSLContext) and kind.cert_store_stats is _SSLContext.cert_store_stats)
     )
 
 
