@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.util.http.httplib import HttpClientInstrumentor
 
-from servers.scripted import Close, Recv, ScriptedServer, Send
+from servers.scripted import Close, Recv, ScriptedServer, Send, response
 
 SERVERS = ("echo", "nginx", "certs")
 
@@ -167,11 +167,17 @@ def pools():
 @scene
 def retries_and_errors():
     retry = urllib3.Retry(3, status_forcelist=[503], backoff_factor=0)
-    with watched(URLLib3Instrumentor()) as telemetry, ScriptedServer(default=[Recv(), Close()]) as closing:
+    later = [Recv(), Send(response(b"", status=503, headers=[("Connection", "close")])), Close()]
+    served = [Recv(), Send(response(b"ok")), Close()]
+    with (
+        watched(URLLib3Instrumentor()) as telemetry,
+        ScriptedServer(later, served) as busy,
+        ScriptedServer(default=[Recv(), Close()]) as closing,
+    ):
         manager = urllib3.PoolManager(headers=OURSELVES)
         url = servers.echo.url
         seen = [
-            manager.request("GET", url + "/retry-after?key=otel", retries=retry, timeout=TIMEOUT).status,
+            manager.request("GET", busy.url, retries=retry, timeout=TIMEOUT).status,
             failure(lambda: manager.request("GET", closing.url, retries=2, timeout=TIMEOUT)),
             failure(lambda: manager.request("GET", closing.url, retries=False, timeout=TIMEOUT)),
             failure(lambda: manager.request("GET", "http://127.0.0.1:1/", retries=False, timeout=TIMEOUT)),

@@ -134,15 +134,22 @@ def streams():
 
 @scene
 def redirects_and_retries():
-    def calls():
-        manager = urllib3.PoolManager(headers=OURSELVES)
-        moved = manager.request("GET", servers.echo.url + "/redirect?to=/bytes/3", timeout=TIMEOUT)
-        seen = [told(moved), moved.geturl(), [(each.status, each.redirect_location) for each in moved.retries.history]]
-        retry = urllib3.Retry(3, status_forcelist=[503], backoff_factor=0)
-        again = manager.request("GET", servers.echo.url + "/retry-after?key=vcr", retries=retry, timeout=TIMEOUT)
-        return seen, told(again), [each.status for each in again.retries.history]
+    later = response(b"later", status=503, headers=[("Retry-After", "0"), ("Connection", "close")])
+    with ScriptedServer([Recv(), Send(later), Close()], [Recv(), Send(response(b"ok")), Close()]) as server:
 
-    return twice("redirects", calls, allow_playback_repeats=False)
+        def calls():
+            manager = urllib3.PoolManager(headers=OURSELVES)
+            moved = manager.request("GET", servers.echo.url + "/redirect?to=/bytes/3", timeout=TIMEOUT)
+            seen = [
+                told(moved),
+                moved.geturl(),
+                [(each.status, each.redirect_location) for each in moved.retries.history],
+            ]
+            retry = urllib3.Retry(3, status_forcelist=[503], backoff_factor=0)
+            again = manager.request("GET", server.url, retries=retry, timeout=TIMEOUT)
+            return seen, told(again), [each.status for each in again.retries.history]
+
+        return twice("redirects", calls, allow_playback_repeats=False), len(server.requests)
 
 
 # --- requests ---------------------------------------------------------------------------------------------------------
