@@ -85,9 +85,22 @@ def _require_h2() -> None:
         import h2
     except ImportError as error:
         raise type(error)(f"HTTP/2 needs the 'h2' package: {_INSTALL}", name="h2") from error
-    version = str(getattr(h2, "__version__", "unknown"))
-    if version.partition(".")[0] != str(_SUPPORTED):
-        raise ImportError(
-            f"HTTP/2 needs version {_SUPPORTED} of the 'h2' package, which is here in version {version}: {_INSTALL}",
-            name="h2",
-        )
+    imported = str(getattr(h2, "__version__", "unknown"))
+    for version in (_installed_version(imported), imported):
+        if version.partition(".")[0] != str(_SUPPORTED):
+            raise ImportError(
+                f"HTTP/2 needs version {_SUPPORTED} of the 'h2' package, here it is in version {version}: {_INSTALL}",
+                name="h2",
+            )
+
+
+def _installed_version(imported: str) -> str:
+    """What ``version`` of this module says, which programs may have replaced; for an ``h2`` that nobody installed, what
+    it says itself."""
+    import sys
+    from importlib.metadata import PackageNotFoundError
+
+    try:
+        return str(sys.modules[__name__].version("h2"))
+    except PackageNotFoundError:
+        return imported

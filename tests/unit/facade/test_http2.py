@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -147,6 +149,29 @@ class TestPackage:
         with pytest.raises(ImportError, match=rf"version 4 .* {version}: pip install 'wirepool\[h2\]'"):
             http2.inject_into_urllib3()
         assert http2.orig_HTTPSConnection is None
+
+    @pytest.mark.usefixtures("extracted")
+    @pytest.mark.parametrize("version", ["3.2.0", "5.0", ""])
+    def test_of_another_version_by_its_distribution(self, version: str) -> None:
+        """Asked each time, also when there is nothing left to do."""
+        pytest.importorskip("h2", reason="NOT TESTED: HTTP/2 needs the h2 package")
+        message = rf"version 4 .* {version}: pip install 'wirepool\[h2\]'"
+        with mock.patch("wirepool.http2.version", return_value=version), pytest.raises(ImportError, match=message):
+            http2.inject_into_urllib3()
+        assert http2.orig_HTTPSConnection is None
+        http2.inject_into_urllib3()
+        injected = places()
+        with mock.patch("wirepool.http2.version", return_value=version), pytest.raises(ImportError, match=message):
+            http2.inject_into_urllib3()
+        assert places() == injected
+
+    @pytest.mark.usefixtures("extracted")
+    def test_that_nobody_installed(self) -> None:
+        pytest.importorskip("h2", reason="NOT TESTED: HTTP/2 needs the h2 package")
+        missing = importlib.metadata.PackageNotFoundError("h2")
+        with mock.patch("wirepool.http2.version", side_effect=missing):
+            http2.inject_into_urllib3()
+        assert http2.orig_HTTPSConnection is not None
 
     @pytest.mark.parametrize("version", ["4", "4.0.0", "4.99.1"])
     def test_of_this_version(self, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
