@@ -14,7 +14,7 @@ from .python_source import cycles, import_graph, module_files, module_imports
 SRC = Path(__file__).parents[2] / "src"
 FILES = module_files(SRC, "wirepool")
 
-OPTIONAL = {"socks", "OpenSSL", "cryptography", "h2", "hpack", "js", "pyodide", "requests"}
+OPTIONAL = {"socks", "OpenSSL", "cryptography", "h2", "hpack", "js", "opentelemetry", "pyodide", "requests"}
 """Third-party packages that a module of ours may need; such a module may refuse to be imported without them."""
 
 # In one process, because forty interpreters would take seconds. Extension modules cannot be initialised twice, so

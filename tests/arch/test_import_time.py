@@ -69,10 +69,18 @@ EXTRAS = {
     "compression.zstd",
     "h2",
     "idna",
+    "opentelemetry",
     "requests",
     "socks",
 }
-CORNERS = {"wirepool.__main__", "wirepool.cli", "wirepool.contrib.requests", "wirepool.contrib.socks"}
+CORNERS = {
+    "wirepool.__main__",
+    "wirepool._observed",
+    "wirepool.cli",
+    "wirepool.contrib.requests",
+    "wirepool.contrib.socks",
+    "wirepool.hooks",
+}
 
 # A connection is an http.client connection, a transport is a socket or an SSL socket: what these bring is given
 # (http.client brings the parsing half of email).

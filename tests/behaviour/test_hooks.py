@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -818,13 +820,13 @@ def test_nothing_waits_for_the_garbage_collector(scripted: Start, pool_to: Pools
 
 
 def test_threads_share_hooks(echo: Any, gear: str) -> None:
-    counts: dict[int, int] = {}
+    counts: dict[str, int] = {}
     lock = threading.Lock()
 
     def count(event: ResponseEvent) -> None:
-        assert event.request.state["thread"] == threading.get_ident()
+        assert event.request.state["thread"] == threading.current_thread().name
         with lock:
-            counts[threading.get_ident()] = counts.get(threading.get_ident(), 0) + 1
+            counts[threading.current_thread().name] = counts.get(threading.current_thread().name, 0) + 1
 
     def work() -> None:
         for _ in range(20):
@@ -835,7 +837,7 @@ def test_threads_share_hooks(echo: Any, gear: str) -> None:
         echo.port,
         maxsize=2,
         block=True,
-        on_request=lambda event: event.state.update(thread=threading.get_ident()),
+        on_request=lambda event: event.state.update(thread=threading.current_thread().name),
         on_response=count,
     ) as pool:
         threads = [threading.Thread(target=work) for _ in range(4)]
@@ -853,6 +855,20 @@ def test_who_has_no_hooks_imports_nothing_for_them() -> None:
     )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def test_the_examples_of_the_documentation(scripted: Start, gear: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """One program, as they are read one after the other."""
+    server = scripted(default=answering(response(b"x" * 3000)))
+    text = (Path(__file__).parents[2] / "docs" / "hooks.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(examples) > 5
+    program = "".join(examples).replace("http://127.0.0.1:8000", server.url)
+    exec(compile(program, "docs/hooks.md", "exec"), {"__name__": "example"})
+    printed = capsys.readouterr().out
+    assert f"GET {server.url}/ 200" in printed
+    assert printed.count("so far: ") == 3
+    assert "so far: 3000" in printed
 
 
 @pytest.fixture(autouse=True)
