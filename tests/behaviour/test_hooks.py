@@ -441,6 +441,34 @@ def test_through_a_proxy_that_the_environment_names(
     assert proxy.requests
 
 
+def test_http2(certs: Authority, gear: str, log: Log) -> None:
+    pytest.importorskip("h2", reason="NOT TESTED: HTTP/2 needs the h2 package")
+    from servers.http2 import Http2Server, echo
+    from wirepool import http2
+
+    http2.inject_into_urllib3()
+    try:
+        with (
+            Http2Server(echo, certificate=certs.localhost) as server,
+            https_pool(server, ca_certs=certs.ca_file, on_request=number, **without(log.all, "on_request")) as pool,
+        ):
+            answer = pool.request("POST", "/x", body=b"hello")
+            assert ["x-number", "1"] in answer.json()["headers"]
+    finally:
+        http2.extract_from_urllib3()
+    assert log.kinds == "cs"
+    assert log[0].tls.alpn == "h2"
+    assert (log[1].version, log[1].body_length, log[1].request.body_length) == (20, len(answer.data), 5)
+
+
+def number(event: RequestEvent) -> None:
+    event.headers["X-Number"] = str(event.attempt)
+
+
+def without(mapping: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in mapping.items() if key != name}
+
+
 @pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no unix sockets on this system")
 def test_a_unix_socket(gear: str, log: Log) -> None:
     class Server(ScriptedServer):
