@@ -570,6 +570,32 @@ for module in (urllib3, wirepool):
 # --- consumers --------------------------------------------------------------------------------------------------------
 
 
+def test_what_requests_keeps_under_a_third_name() -> None:
+    """Modules that were not loaded when it did so are not loaded a second time; requests-toolbelt asks for one."""
+    pytest.importorskip("requests")
+    check(
+        """
+import importlib
+import requests
+import requests.packages
+names = "contrib.socks", "http2.probe", "util.ssltransport", "response", "contrib"
+for name in names:
+    third = importlib.import_module(f"requests.packages.urllib3.{name}")
+    assert third is importlib.import_module(f"wirepool.{name}") is importlib.import_module(f"urllib3.{name}"), name
+    assert third.__name__ == third.__spec__.name == f"wirepool.{name}"
+from requests.packages.urllib3.contrib import socks
+assert socks.SOCKSProxyManager is importlib.import_module("wirepool.contrib.socks").SOCKSProxyManager
+for name in ("requests.packages.urllib3.nonsense", "requests.packages.nonsense", "requests.packages.idna.nonsense"):
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        assert error.name == name and ("stands in" in str(error)) == ("urllib3" in name), error
+    else:
+        raise AssertionError(name)
+"""
+    )
+
+
 def test_requests(echo: EchoServer, scripted: Any) -> None:
     pytest.importorskip("requests")
     cut = scripted([Recv(), Send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc"), Close()])
