@@ -88,7 +88,7 @@ def run_suite(where: Environment, suite: Suite, tree: Path, on: Sequence[str], h
     """The outcome of each test by its id."""
     outcomes = home / "outcomes.json"
     left_out = [f"--deselect={name}" for name in suite.left_out]
-    fixed = ["-q", "-p", "no:cacheprovider", f"--basetemp={home / 'basetemp'}"]
+    fixed = ["-q", "-p", "no:cacheprovider", f"--rootdir={tree}", f"--basetemp={home / 'basetemp'}"]
     command = [where.python, *on, str(KIT / "run_suite.py"), str(outcomes), *fixed, *suite.arguments, *left_out]
     output, errors, status = _run(command, home, {}, suite.seconds, cwd=tree)
     if status not in (0, 1) or not outcomes.exists():
