@@ -1,8 +1,8 @@
-/* What differs between platforms, in one place: sockets, poll, clock, atomics, CPython's type versions.
+/* What differs between platforms, in one place: sockets, poll, clock, atomics, CPython's versions of types and dicts.
  *
  * POSIX (Linux, macOS, BSD) and Windows. Functions return what the POSIX call returns; errors are read through
  * wp_errno(), right after the call, and compared with the WP_E... names. Nothing here touches Python objects except
- * wp_type_version, which needs no more than a pointer. No function blocks except wp_poll.
+ * wp_type_version and wp_dict_version, which need no more than a pointer. No function blocks except wp_poll.
  */
 #ifndef WP_PLATFORM_H
 #define WP_PLATFORM_H
@@ -138,6 +138,30 @@ static inline void wp_flag_drop(wp_flag *flag) { __atomic_store_n(flag, 0, __ATO
 static inline unsigned int wp_type_version(PyObject *type) {
     return ((PyTypeObject *)type)->tp_version_tag;
 }
+
+/* The same of a dict, where CPython has that: until 3.13, and with a GIL. */
+#if PY_VERSION_HEX < 0x030E0000 && !defined(Py_GIL_DISABLED)
+#if defined(__GNUC__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+#elif defined(_MSC_VER)
+#pragma warning(push)
+#pragma warning(disable : 4996)
+#endif
+static inline uint64_t wp_dict_version(PyObject *dictionary) {
+    return ((PyDictObject *)dictionary)->ma_version_tag;
+}
+#if defined(__GNUC__)
+#pragma GCC diagnostic pop
+#elif defined(_MSC_VER)
+#pragma warning(pop)
+#endif
+#else
+static inline uint64_t wp_dict_version(PyObject *dictionary) {
+    (void)dictionary;
+    return 0;
+}
+#endif
 #endif
 
 #endif

@@ -43,6 +43,8 @@ def finish(conn: HTTPConnection) -> None:
         doomed.close()
     if conn._doomed is None:
         conn._exchange = conn._exchange_sock = None
+        if conn._attend_to:
+            conn._attend_to = False
 
 
 def _is_genuine(sock: Any) -> bool:

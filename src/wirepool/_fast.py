@@ -26,9 +26,8 @@ from wirepool._core.exchange import (
     TRAILERS,
 )
 from wirepool._core.headers_out import check_field, check_method
-from wirepool._core.watch import shadowed
 from wirepool._errors import is_lost_before_response, stdlib_error
-from wirepool._gear import CONNECTION_SEAMS, OURS
+from wirepool._gear import OURS, conn_is_plain, tls_socket_is_plain
 from wirepool._identity import logger_name
 from wirepool.connection import BaseSSLError, HTTPConnection
 from wirepool.exceptions import ClosedPoolError, EmptyPoolError, ReadTimeoutError
@@ -117,11 +116,11 @@ def attempt(
             exchange is None
             or conn.sock is not conn._exchange_sock
             or (conn._stdlib_used and not conn._stdlib_is_idle())
-            or shadowed(conn.__dict__, CONNECTION_SEAMS)
+            or not conn_is_plain(conn)
         ):
             raise _OtherGear
-        if conn._unverified:
-            pool._warn_if_unverified(conn)  # type: ignore[attr-defined]
+        if conn._attend_to is not False:
+            _attend(pool, conn)
         if clock is not None:
             read = _read_limit(pool, target, clock)
         send_limit = -1.0 if connect is None else connect
@@ -200,6 +199,14 @@ def _refuse_early(method: str, headers: Mapping[str, str] | None) -> None:
     check_method(method)
     for name, value in (headers or {}).items():
         check_field(name, value)
+
+
+def _attend(pool: Any, conn: HTTPConnection) -> None:
+    """What TLS asks before each request: is the socket still as it was, and is there somebody to warn?"""
+    if conn._attend_to is not True and not tls_socket_is_plain(conn._attend_to):
+        raise _OtherGear
+    if conn._unverified:
+        pool._warn_if_unverified(conn)
 
 
 def _no_body(method: str) -> bytes | None:

@@ -19,6 +19,7 @@ from wirepool._core.exchange import LIMITS as _EXCHANGE_LIMITS
 from wirepool._core.head import LIMITS as _HEAD_LIMITS
 from wirepool._core.head import head_length, parse_fields, parse_head
 from wirepool._errors import stdlib_error
+from wirepool._gear import watch_stdlib
 from wirepool.exceptions import InvalidChunkLength
 
 if TYPE_CHECKING:
@@ -54,6 +55,13 @@ def skipped_line(head: bytes) -> str:
     return ""
 
 
+_READ_STATUS = http.client.HTTPResponse._read_status  # type: ignore[attr-defined]
+_heads_as_ever = watch_stdlib(http.client.HTTPResponse, ("begin", "_read_status"), ("parse_headers", "_MAXLINE"))
+_chunks_as_ever = watch_stdlib(
+    http.client.HTTPResponse, ("_get_chunk_left", "_read_next_chunk_size", "_read_and_discard_trailer")
+)
+
+
 class Response(http.client.HTTPResponse):
     """What ``HTTPConnection.response_class`` makes unless a program sets its own."""
 
@@ -74,6 +82,9 @@ class Response(http.client.HTTPResponse):
         """Receives the head, skipping interim responses."""
         if self.headers is not None:
             return
+        if self._reads_heads_in_own_way():
+            self._begin_as_replaced()
+            return
         peek = getattr(self.fp, "peek", None)
         begun = peek is None or bool(peek(1))
         try:
@@ -82,6 +93,22 @@ class Response(http.client.HTTPResponse):
             # A response that has begun proves that the request arrived: it must not be sent again.
             error.response_begun = begun
             raise
+
+    def _reads_heads_in_own_way(self) -> bool:
+        """Whether somebody replaced how the standard library does it, or his class does it differently."""
+        return not _heads_as_ever or type(self)._read_status is not _READ_STATUS  # type: ignore[attr-defined]
+
+    def _begin_as_replaced(self) -> None:
+        from wirepool import _messages
+
+        for _ in range(_MAX_INTERIM + 1):
+            super().begin()
+            if self.status >= 200 or self.status == 101:
+                break
+            self.headers = self.msg = None  # type: ignore[assignment]
+        _messages.unfold_all(self.msg)
+        if self.chunked and "content-length" in self.msg:  # which of them somebody else believes is anyone's guess
+            self.will_close = True
 
     def _receive_final_head(self) -> None:
         for _ in range(_MAX_INTERIM + 1):
@@ -164,6 +191,8 @@ class Response(http.client.HTTPResponse):
 
     def _get_chunk_left(self) -> int | None:
         """Octets left of the current chunk, None at the end of the body."""
+        if not _chunks_as_ever:
+            return super()._get_chunk_left()  # type: ignore[misc,no-any-return]
         left: int | None = self.chunk_left
         if left:
             return left

@@ -21,7 +21,7 @@ from wirepool._base_connection import _ResponseOptions
 from wirepool._core.errors import RequestRefused
 from wirepool._core.headers_out import check_field, check_method
 from wirepool._errors import cannot_be_skipped, stdlib_error
-from wirepool._gear import is_genuine_socket, is_genuine_tls_socket, shutdown_of
+from wirepool._gear import shutdown_of, writes_unseen
 from wirepool._http_client import Response, skipped_line
 from wirepool.exceptions import HeaderParsingError
 from wirepool.util.request import _FILE_BLOCKSIZE, SKIP_HEADER, SKIPPABLE_HEADERS, _file_blocksize, _pieces
@@ -172,7 +172,7 @@ class HTTPConnection(_HTTPConnection):
             return False
         if self.sock is None and self.auto_open:
             self.connect()
-        return is_genuine_socket(self.sock) or is_genuine_tls_socket(self.sock)
+        return writes_unseen(self.sock)
 
     def _send_with_head(self, first: Any) -> None:
         """What ``endheaders`` does, but with the body's first piece, or a good part of it, in the same write."""
@@ -308,7 +308,7 @@ def _response_from(original: Any, options: _ResponseOptions, shutdown: Any) -> H
     from wirepool._collections import HTTPHeaderDict
     from wirepool.response import _VERSIONS, HTTPResponse
 
-    return HTTPResponse(
+    response = HTTPResponse(
         body=original,
         headers=HTTPHeaderDict(original.msg.items()),
         status=original.status,
@@ -318,9 +318,10 @@ def _response_from(original: Any, options: _ResponseOptions, shutdown: Any) -> H
         preload_content=options.preload_content,
         decode_content=options.decode_content,
         original_response=original,
-        msg=original.msg,
         enforce_content_length=options.enforce_content_length,
         request_method=options.request_method,
         request_url=options.request_url,
         sock_shutdown=shutdown,
     )
+    response.msg = original.msg
+    return response

@@ -80,7 +80,7 @@ def look_up(
         return list(function(*arguments))
     # By identity: comparing could run foreign code. The look-up keeps both alive, so no number is given away.
     key = (id(resolver or function), host, port, family)
-    return _desk.ask(_LookUp(key, function, arguments), timeout)
+    return _desk_for_this_kind_of_threads().ask(_LookUp(key, function, arguments), timeout)
 
 
 # ---------------------------------------------------------------- addresses in text
@@ -310,6 +310,7 @@ class _Desk:
         # Guards the following, and `waiters` and `begun` of the look-ups. Reentrant, for the signal handler that comes
         # in within these few microseconds and looks something up itself: its look-up times out at worst.
         self.lock = threading.RLock()
+        self.kind_of_locks = threading.Lock
         self.under_way: dict[tuple[Any, ...], _LookUp] = {}
         self.queued: deque[_LookUp] = deque()
         self.workers: set[_Worker] = set()
@@ -458,6 +459,13 @@ def _twin(error: BaseException) -> BaseException:
 
 
 _desk = _Desk()
+
+
+def _desk_for_this_kind_of_threads() -> _Desk:
+    # gevent and eventlet may come late: a thread of before cannot wake a greenlet. Idle ones end by themselves.
+    if _desk.kind_of_locks is not threading.Lock:
+        _start_afresh()
+    return _desk
 
 
 def _start_afresh() -> None:

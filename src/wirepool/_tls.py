@@ -99,7 +99,7 @@ def shared_context(options: Options, make: Callable[..., Any]) -> Any:
     """
     if options.ssl_version is not None:  # deprecated, and to be told each time
         return _new_context(options, make)
-    key = (options, make, ssl_.SSLContext, _surroundings(options))
+    key = (options, make, ssl_.context_class(), _surroundings(options))
     try:
         kept = _contexts.get(key)
     except TypeError:  # certificates in a bytearray
@@ -262,8 +262,7 @@ def policy(context: Any) -> tuple[Any, ...]:
 
 def _tells_all(kind: type) -> bool:
     return _SSLContext is not None and (
-        kind is _SSLContext
-        or (issubclass(kind, _SSLContext) and kind.cert_store_stats is _SSLContext.cert_store_stats)
+        kind is _SSLContext or (issubclass(kind, _SSLContext) and kind.cert_store_stats is _SSLContext.cert_store_stats)
     )
 
 

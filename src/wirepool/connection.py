@@ -27,7 +27,7 @@ from wirepool._base_connection import _ResponseOptions as _ResponseOptions
 from wirepool._collections import HTTPHeaderDict as HTTPHeaderDict
 from wirepool._core.exchange import Exchange
 from wirepool._core.tlsio import TlsStream
-from wirepool._gear import is_genuine_socket, is_genuine_tls_socket
+from wirepool._gear import has_stdlib_tls, is_genuine_socket, is_genuine_tls_socket
 from wirepool._handshake import _match_hostname as _match_hostname
 from wirepool._handshake import _ssl_wrap_socket_and_match_hostname as _ssl_wrap_socket_and_match_hostname
 from wirepool._handshake import _WrappedAndVerifiedSocket as _WrappedAndVerifiedSocket
@@ -96,6 +96,10 @@ def _get_default_user_agent() -> str:
     return f"python-urllib3/{__version__}"
 
 
+# Of the fast gear, which is not used as long as somebody has replaced that function.
+_user_agent = _get_default_user_agent
+
+
 class HTTPConnection(_http_connection.HTTPConnection):
     """A connection to one host over HTTP/1.1; may be used directly, as ``http.client.HTTPConnection`` is.
 
@@ -136,7 +140,9 @@ class HTTPConnection(_http_connection.HTTPConnection):
     _raw_proxy_headers: list[bytes]
     # The socket that `_exchange` is the core's side of.
     _exchange_sock: socket.socket | None = None
-    # Of TLS: nobody at the other end is verified; what the session of this connection is to be remembered under.
+    # Of TLS: what is to be looked at before each request, if only because of the next; nobody at the other end is
+    # verified; what the session of this connection is to be remembered under.
+    _attend_to: Any = False
     _unverified: bool = False
     _session_name: Handshake | None = None
     # A socket that was shut down while another thread was inside; to be closed when that one is out.
@@ -297,13 +303,14 @@ class HTTPConnection(_http_connection.HTTPConnection):
         transport: Any
         if is_genuine_socket(sock):
             transport = sock
-        elif is_genuine_tls_socket(sock):
+        elif has_stdlib_tls(sock):
             transport = TlsStream(sock, SSLEOFError)  # type: ignore[arg-type]
         else:
             self._exchange = self._exchange_sock = None
             return
         self._exchange_sock = sock
-        self._exchange = Exchange(transport, self._host_field(), _get_default_user_agent(), SKIP_HEADER)
+        self._attend_to = transport.sock if isinstance(transport, TlsStream) else self._unverified
+        self._exchange = Exchange(transport, self._host_field(), _user_agent(), SKIP_HEADER)
 
     def _continue_with(self, original: Response) -> None:
         super()._continue_with(original)

@@ -21,6 +21,7 @@ from wirepool._base_connection import ProxyConfig as ProxyConfig
 from wirepool._collections import HTTPHeaderDict
 from wirepool._core.headers_out import is_plain_target
 from wirepool._core.idle import IdleQueue
+from wirepool._core.watch import Watch
 from wirepool._identity import logger_name
 from wirepool._reexports import reexports
 from wirepool._request_methods import RequestMethods
@@ -211,7 +212,7 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
             self.conn_kw["proxy_config"] = self.proxy_config
         # Through a proxy that forwards, each target is a whole URL; those asked for last are not parsed again.
         self._known_targets: dict[str, str] = {}
-        self._gate = _gear.watch_pool(type(self))
+        self._gate = _gear.watch_pool(type(self)).allows
         self._start_queue(maxsize)
         _fork.note(self)
         _hooks.begin(self, (on_request, on_response, on_retry, on_connect))
@@ -265,7 +266,7 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
             raise
 
     def _reset_if_dropped(self, conn: Any) -> None:
-        if is_connection_dropped(conn):
+        if is_connection_dropped(conn) or _gear.is_left_behind(getattr(conn, "sock", None)):
             log.debug("Resetting dropped connection: %s", self.host)
             conn.close()
 
@@ -583,23 +584,22 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
             body_pos = set_file_position(body, body_pos)
 
         while True:
-            origin_form = is_plain_target(url)
-            if not origin_form:
+            may_be_fast = (
+                not response_kw
+                and release_conn is preload_content
+                and self._gate(self)
+                and type(self.pool) is IdleQueue
+            )
+            if not (may_be_fast and is_plain_target(url)):
                 url = self._target_of(url, assert_same_host, retries)
                 # The Host of any other form is in the target (RFC 9112 3.2.2), unless a field says it.
-                origin_form = url[:1] == "/" or (self.proxy is not None and "Host" in headers)
+                may_be_fast = may_be_fast and (url[:1] == "/" or (self.proxy is not None and "Host" in headers))
             fields = headers
             if self.proxy is not None and self.proxy_headers and url[:1] != "/" and not self._needs_tunnel(url):
                 fields = _joined(headers, self.proxy_headers)
             response: Any
             try:
-                if (
-                    origin_form
-                    and not response_kw
-                    and release_conn is preload_content
-                    and self._gate(self)
-                    and type(self.pool) is IdleQueue
-                ):
+                if may_be_fast:
                     response = _fast.attempt(
                         self, method, url, body, fields, chunked, retries, timeout, pool_timeout,
                         preload_content, decode_content,
@@ -641,7 +641,13 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
                 break
 
             status = response.status
-            if 200 <= status < 300 and not retries.status_forcelist and type(retries) is Retry:
+            if (
+                may_be_fast
+                and 200 <= status < 300
+                and not retries.status_forcelist
+                and type(retries) is Retry
+                and _retry_is_plain(retries)
+            ):
                 return response  # type: ignore[no-any-return]
             location = redirect and response.get_redirect_location()
             if location:
@@ -932,6 +938,8 @@ def _close_pool_connections(pool: Any) -> None:
 
 
 _URLOPEN = HTTPConnectionPool.urlopen
+# Whether one object asks by the class's own methods.
+_retry_is_plain = Watch((), (), ("is_retry",)).allows
 
 _gear.declare(HTTPConnectionPool, HTTPConnection, HTTPResponse, Retry)
 _gear.declare(HTTPSConnectionPool, HTTPSConnection, HTTPResponse, Retry)

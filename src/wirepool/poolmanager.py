@@ -43,7 +43,7 @@ from wirepool.exceptions import (
     ProxySchemeUnknown,
     URLSchemeUnknown,
 )
-from wirepool.response import BaseHTTPResponse
+from wirepool.response import BaseHTTPResponse, HTTPResponse
 from wirepool.util.proxy import connection_requires_http_tunnel
 from wirepool.util.request import set_file_position
 from wirepool.util.retry import Retry
@@ -142,7 +142,7 @@ class PoolManager(RequestMethods):
         self._newest: Any = None
         # Request context -> key.
         self._keys: dict[tuple[Any, ...], PoolKey] = {}
-        self._watch = _watch_for(type(self))
+        self._watch = _watch_for(type(self)).allows
 
     def __enter__(self) -> Self:
         return self
@@ -405,16 +405,18 @@ class PoolManager(RequestMethods):
                 manager, pool, target = self._way_to(url)
                 headers = kw.pop("headers") if "headers" in kw else self.headers
                 fields = manager._outgoing(url, headers)
-            if kw or known is None or not _urlopen_is_ours:
+            plain = known is not None and _urlopen_is_ours(pool)
+            if kw or not plain:
                 if redirect and kw.get("body") is not None:
                     start = set_file_position(kw["body"], kw.get("body_pos"))
                 kw["assert_same_host"] = False
                 response = pool.urlopen(method, target, headers=fields, redirect=False, **kw)
             else:  # by position: names cost a tenth of the whole call
                 response = pool.urlopen(method, target, None, fields, None, False, False)
-            if response.status < 300 or not redirect:
+            if (plain and response.status < 300) or not redirect:
                 return response  # type: ignore[no-any-return]
             kw["headers"] = headers
+            kw["assert_same_host"] = False
             if kw.get("body") is not None:  # only now: what cannot be set back can still be sent once
                 kw["body_pos"] = start
             following = self._following(method, url, response, kw)
@@ -632,6 +634,7 @@ def _copy(keywords: dict[str, Any]) -> dict[str, Any]:
 
 
 _watches: dict[type, Watch] = {}
+_FUNCTIONS = ((globals(), "parse_url", parse_url),)
 
 
 def _watch_for(cls: type) -> Watch:
@@ -639,7 +642,7 @@ def _watch_for(cls: type) -> Watch:
     watch = _watches.get(cls)
     if watch is None:
         base = ProxyManager if issubclass(cls, ProxyManager) else PoolManager
-        watch = _watches[cls] = _gear.watch_methods(cls, base, _SEAMS)
+        watch = _watches[cls] = _gear.watch_methods(cls, base, _SEAMS, _FUNCTIONS)
     return watch
 
 
@@ -649,4 +652,6 @@ _gear.note_originals(PoolManager, _SEAMS)
 _gear.note_originals(ProxyManager, _SEAMS)
 _gear.note_originals(HTTPConnectionPool, ("urlopen",))
 # Whoever replaces it may know its arguments by name only. Looked up in the subclass, it is found replaced in either.
-_urlopen_is_ours = _gear.watch_methods(HTTPSConnectionPool, HTTPConnectionPool, ("urlopen",))
+_urlopen_is_ours = _gear.watch_methods(
+    HTTPSConnectionPool, HTTPConnectionPool, ("urlopen",), more=((HTTPResponse, "get_redirect_location"),)
+).allows

@@ -249,12 +249,6 @@ def odd_chunks(w: World) -> Any:
     return [got(w, head(b"Transfer-Encoding: chunked", body=body)) for body in wires]
 
 
-@differs("whatever `http.client._MAXLINE` says")
-def long_lines(w: World) -> Any:
-    with mock.patch("http.client._MAXLINE", 1000):
-        return got(w, head(b"A: " + b"b" * 2000, b"Content-Length: 0"))
-
-
 @differs("limits on interim responses, trailers, chunk-size lines and heads")
 def endless_trailers(w: World) -> Any:
     trailers = b"".join(b"T%d: x\r\n" % number for number in range(500))

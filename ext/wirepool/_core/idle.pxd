@@ -31,7 +31,6 @@ cdef class IdleQueue:
     cdef Waiter first            # oldest waiter
     cdef Waiter last
     cdef Py_ssize_t n_waiting
-    cdef object new_lock         # threading.Lock as it was when this object was made (monkey-patching)
     cdef object __weakref__
 
     # The newest item, or `default` when there is none; never waits.

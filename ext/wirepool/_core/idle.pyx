@@ -29,7 +29,6 @@ cdef class IdleQueue:
         self.maxsize = maxsize
         self.is_closed = False
         self.n_waiting = 0
-        self.new_lock = threading.Lock
 
     # ---- without waiting
 
@@ -91,7 +90,8 @@ cdef class IdleQueue:
     cdef object _wait(self, object timeout):
         cdef Waiter me = Waiter.__new__(Waiter)
         cdef object item = self
-        me.event = self.new_lock()
+        # Looked up now: what gevent or eventlet put there lets others run meanwhile.
+        me.event = threading.Lock()
         me.event.acquire()
         with self.lock:
             if self.n_items:

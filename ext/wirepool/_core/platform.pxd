@@ -2,7 +2,7 @@
 #
 # Threading kind: frozen (stateless functions).
 
-from libc.stdint cimport int64_t, intptr_t
+from libc.stdint cimport int64_t, intptr_t, uint64_t
 
 cdef extern from "wp_platform.h" nogil:
     const int WP_EINTR
@@ -23,3 +23,4 @@ cdef extern from "wp_platform.h" nogil:
 
 cdef extern from "wp_platform.h":
     unsigned int wp_type_version(object type) noexcept
+    uint64_t wp_dict_version(object dictionary) noexcept

@@ -8,12 +8,22 @@ Threading kind: shared; races are benign.
 """
 
 cimport cython
-from cpython.tuple cimport PyTuple_GET_ITEM
+from cpython.dict cimport PyDict_Contains, PyDict_Next, PyDict_Size
+from cpython.object cimport PyObject
+from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 
-from wirepool._core.platform cimport wp_type_version
+from libc.stdint cimport uint64_t
+
+from wirepool._core.platform cimport wp_dict_version, wp_type_version
+
+cdef extern from "Python.h":
+    object PyObject_GenericGetDict(object obj, void *context)
 
 cdef enum:
     MAX_CLASSES = 16
+    MAX_DICTS = 16
+    # So few names are looked up each time.
+    FEW = 2
 
 cdef object _MISSING = object()
 
@@ -27,34 +37,40 @@ def static_lookup(cls, name):
     return None
 
 
-cdef str _SIZE_KEY = "_watched_size"
-
-
 @cython.final
 cdef class Watch:
     """`attributes`: (class, name, expected) triples; `entries`: (dict, key, expected) triples.
 
-    `shadows`: names that must not be attributes of an object itself, for calling the watch with that object.
+    `shadows`: names that must not be attributes of an object itself, for asking about that object.
     `enabled` can be set to False: then the answer is always no.
     """
 
     def __cinit__(self, attributes, entries=(), shadows=()):
         self.attributes = list(attributes)
         self.entries = tuple(entries)
+        self.dicts = tuple({id(d): d for d, _, _ in self.entries}.values())
         self.shadows = tuple(shadows)
         self.classes = tuple(dict.fromkeys(cls for cls, _, _ in self.attributes))
         self.n_classes = len(self.classes)
+        self.n_dicts = len(self.dicts)
         if self.n_classes > MAX_CLASSES:
             raise ValueError("too many classes to watch")
+        if self.n_dicts > MAX_DICTS:
+            raise ValueError("too many dicts to watch")
+        if not all([type(d) is dict for d in self.dicts]):
+            raise TypeError("entries are watched in plain dicts only")
         self.enabled = True
         # With no class to look at there is nothing to wait for.
         self.answer = not self.classes
         for i in range(MAX_CLASSES):
             self.versions[i] = 0
+        for i in range(MAX_DICTS):
+            self.writes[i] = 0
 
     cdef bint intact(self) except -1:
         cdef Py_ssize_t i
         cdef unsigned int version
+        cdef uint64_t written
         cdef bint moved = False
         if not self.enabled:
             return False
@@ -66,42 +82,88 @@ cdef class Watch:
             self._look()
         if not self.answer:
             return False
-        for entry in self.entries:
-            if (<dict>(<tuple>entry)[0]).get((<tuple>entry)[1]) is not (<tuple>entry)[2]:
-                return False
+        for i in range(self.n_dicts):
+            written = wp_dict_version(<object>PyTuple_GET_ITEM(self.dicts, i))
+            if written == 0 or written != self.writes[i]:
+                return self._entries_stand()
         return True
 
     cdef int _look(self) except -1:
         cdef Py_ssize_t i
         # Versions first: a write between here and the comparison moves them again.
         for i in range(self.n_classes):
-            # A lookup through the type gives it a version when it has none.
-            getattr(self.classes[i], "__doc__", None)
+            # A lookup through the type gives it a version when it has none. Of a name that its metaclass answers for by
+            # itself, as __doc__, there is no lookup.
+            getattr(self.classes[i], "__eq__", None)
             self.versions[i] = wp_type_version(self.classes[i])
         self.answer = all([static_lookup(cls, name) is expected for cls, name, expected in self.attributes])
         return 0
+
+    cdef bint _entries_stand(self) except -1:
+        cdef Py_ssize_t i
+        cdef uint64_t[MAX_DICTS] written
+        for i in range(self.n_dicts):
+            written[i] = wp_dict_version(self.dicts[i])
+        for d, key, expected in self.entries:
+            if (<dict>d).get(key) is not expected:
+                return False
+        for i in range(self.n_dicts):
+            self.writes[i] = written[i]
+        return True
 
     def __bool__(self):
         """Whether everything is still what it was."""
         return self.intact()
 
     def __call__(self, obj):
+        """Same as allows(obj)."""
+        return self.intact() and not is_shadowed(PyObject_GenericGetDict(obj, NULL), self.shadows)
+
+    def allows(self, obj):
         """Whether everything is still what it was, and none of `shadows` is an attribute of `obj` itself."""
-        return self.intact() and not shadowed(obj.__dict__, self.shadows)
+        return self.intact() and not is_shadowed(PyObject_GenericGetDict(obj, NULL), self.shadows)
+
+
+cdef str _MARK = "_watched"
 
 
 def shadowed(dict namespace not None, tuple names not None):
     """Whether one of `names` is a key of an object's namespace, so that it shadows the class's attribute.
 
-    Looks closely only when the number of keys has changed since it last found nothing; the number is kept in the
-    namespace itself.
+    When it finds none of many, it puts a mark at the end of the namespace. Dicts keep the order in which keys came, so
+    as long as the mark is the last of them, none has come since.
     """
-    seen = namespace.get(_SIZE_KEY)
-    if seen is not None and <Py_ssize_t>seen == len(namespace):
+    return is_shadowed(namespace, names)
+
+
+cdef bint is_shadowed(dict namespace, tuple names) except -1:
+    if PyTuple_GET_SIZE(names) <= FEW:
+        return _any_in(namespace, names)
+    if _is_marked(namespace, names):
         return False
+    if _any_in(namespace, names):
+        return True
+    namespace.pop(_MARK, None)
+    namespace[_MARK] = names
+    # What came in between is behind the mark, or in front of it and found now.
+    return _any_in(namespace, names)
+
+
+cdef bint _is_marked(dict namespace, tuple names) except -1:
+    cdef Py_ssize_t place = PyDict_Size(namespace) - 1
+    cdef PyObject *key = NULL
+    cdef PyObject *value = NULL
+    if place < 0:
+        return False
+    # The last key is there, or behind holes that deleted keys have left.
+    with cython.critical_section(namespace):
+        while PyDict_Next(namespace, &place, &key, &value):
+            pass
+        return key == <PyObject *>_MARK and value == <PyObject *>names
+
+
+cdef bint _any_in(dict namespace, tuple names) except -1:
     for name in names:
-        if name in namespace:
+        if PyDict_Contains(namespace, name):
             return True
-    namespace[_SIZE_KEY] = 0
-    namespace[_SIZE_KEY] = len(namespace)
     return False

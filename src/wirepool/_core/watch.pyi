@@ -13,7 +13,7 @@ def shadowed(namespace: dict[str, Any], names: tuple[str, ...]) -> bool:
 class Watch:
     """``attributes``: (class, name, expected) triples; ``entries``: (dict, key, expected) triples.
 
-    ``shadows``: names that must not be attributes of an object itself, for calling the watch with that object.
+    ``shadows``: names that must not be attributes of an object itself, for asking about that object.
     """
 
     enabled: bool
@@ -28,4 +28,7 @@ class Watch:
         """Whether everything is still what it was."""
 
     def __call__(self, obj: object) -> bool:
+        """Same as allows(obj)."""
+
+    def allows(self, obj: object) -> bool:
         """Whether everything is still what it was, and none of ``shadows`` is an attribute of ``obj`` itself."""

@@ -44,7 +44,8 @@ from urllib3.exceptions import LocationValueError as _TheirLocationValueError
 from wirepool import _gear
 from wirepool._core.head import parse_fields
 from wirepool._core.headers_out import is_plain_target
-from wirepool.contrib._from_urllib3 import is_retry, is_timeout, our_retry, our_timeout
+from wirepool.contrib._either_pool import understanding
+from wirepool.contrib._from_urllib3 import is_retry, is_timeout, our_retry, our_timeout, passing_for_theirs
 from wirepool.contrib._twins import become, twin_of
 from wirepool.exceptions import (
     ClosedPoolError,
@@ -210,7 +211,8 @@ class _Forget:
 class WirepoolAdapter(_adapters.HTTPAdapter):
     """A transport adapter for :class:`requests.Session` that runs on wirepool.
 
-    A subclass may override whatever it may override of :class:`requests.adapters.HTTPAdapter`.
+    A subclass may override whatever it may override of :class:`requests.adapters.HTTPAdapter`. If its
+    ``init_poolmanager`` makes a manager of urllib3, requests run on that.
 
     :param pool_connections: how many pools are kept, of one origin each.
     :param pool_maxsize: how many connections a pool keeps.
@@ -243,7 +245,7 @@ class WirepoolAdapter(_adapters.HTTPAdapter):
     def _start(self) -> None:
         # Origin, with verify and cert if they are special -> manager, its route to the pool, the pool's TLS attributes.
         self._known: dict[Any, tuple[PoolManager, Any, Any]] = {}
-        self._is_plain = _gear.watch_methods(type(self), WirepoolAdapter, _SEAMS)
+        self._is_plain = _gear.watch_methods(type(self), WirepoolAdapter, _SEAMS).allows
         self._converted: tuple[Any, dict[str, Any], Retry] | None = None
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -294,7 +296,8 @@ class WirepoolAdapter(_adapters.HTTPAdapter):
         """
         if _adapters.HTTPAdapter.send is not _THEIR_SEND:
             # Tests that replace it, to answer in a server's place, mean every request.
-            return super().send(request, stream, timeout, verify, cert, proxies)
+            limits = passing_for_theirs(timeout) if isinstance(timeout, Timeout) else timeout
+            return super().send(request, stream, limits, verify, cert, proxies)
         pool, target = self._way_of(request, verify, cert, proxies)
         self.add_headers(request, stream=stream, timeout=timeout, verify=verify, cert=cert, proxies=proxies)
         headers = request.headers
@@ -381,6 +384,7 @@ class WirepoolAdapter(_adapters.HTTPAdapter):
             pool = self.get_connection_with_tls_context(request, verify, proxies=proxies, cert=cert)
         except (LocationValueError, _TheirLocationValueError) as error:
             raise _errors.InvalidURL(become(error), request=request) from error
+        understanding(pool)  # a subclass may have it from anywhere
         self.cert_verify(pool, request.url, verify, cert)
         return pool, self.request_url(request, proxies)
 
@@ -390,12 +394,14 @@ class WirepoolAdapter(_adapters.HTTPAdapter):
         pool: Any = super().get_connection_with_tls_context(request, verify or False, proxies=proxies, cert=cert)
         if pool.scheme == "https":
             pool._unverified_warning = _INSECURE
-        return pool
+        return understanding(pool)
 
     # ------------------------------------------------------------ from a pool's response to requests'
 
     def build_response(self, req: Any, resp: Any) -> requests.Response:
         """The response that the user gets, for one of a pool; for subclasses."""
+        if type(resp) is HTTPResponse:  # asked for by requests' own send()
+            resp.__class__ = _Raw
         if type(resp) is not _Raw or resp._head is None:
             return super().build_response(req, resp)
         response = requests.Response()

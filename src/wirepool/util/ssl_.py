@@ -56,6 +56,7 @@ def _of_ssl(name: str, default: Any) -> Any:
 
 
 SSLContext: Any = _of_ssl("SSLContext", None)
+_AT_IMPORT = SSLContext, _of_ssl("SSLSocket", None)
 TLSVersion: Any = _of_ssl("TLSVersion", None)
 OPENSSL_VERSION: str = _of_ssl("OPENSSL_VERSION", "")
 
@@ -196,6 +197,15 @@ def is_ipaddress(hostname: str | bytes) -> bool:
 # Contexts
 
 
+def context_class() -> Any:
+    """The class of contexts: what somebody put here, else the standard library's; its own, unless its sockets are not
+    what they were (gevent, eventlet). Contexts of before would go on making sockets of before."""
+    known, sockets = _AT_IMPORT
+    if SSLContext is not known or ssl is None or ssl.SSLSocket is sockets:
+        return SSLContext
+    return ssl.SSLContext
+
+
 def create_urllib3_context(
     ssl_version: int | None = None,
     cert_reqs: int | None = None,
@@ -226,7 +236,7 @@ def create_urllib3_context(
             raise ValueError("'ssl_version' excludes 'ssl_minimum_version' and 'ssl_maximum_version'")
         warnings.warn("'ssl_version' is deprecated, use 'ssl_minimum_version'", FutureWarning, stacklevel=2)
         ssl_minimum_version, ssl_maximum_version = _version_bounds(ssl_version)
-    context = SSLContext(PROTOCOL_TLS_CLIENT)
+    context = context_class()(PROTOCOL_TLS_CLIENT)
     _limit_versions(context, ssl_minimum_version, ssl_maximum_version)
     if ciphers:
         context.set_ciphers(ciphers)

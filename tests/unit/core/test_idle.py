@@ -234,9 +234,8 @@ class FailingLock:
 
 
 def test_the_item_of_an_interrupted_waiter_goes_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threading, "Lock", lambda: FailingLock(lambda: q.put("item")))
     q = IdleQueue()
-    monkeypatch.undo()
+    monkeypatch.setattr(threading, "Lock", lambda: FailingLock(lambda: q.put("item")))
     with pytest.raises(KeyboardInterrupt):
         q.get()
     assert (q.queue, q.waiting) == (["item"], 0)
@@ -247,9 +246,8 @@ def test_the_item_of_an_interrupted_waiter_is_not_lost_when_the_room_is_taken(mo
         q.put("served")
         q.put("stored")
 
-    monkeypatch.setattr(threading, "Lock", lambda: FailingLock(fill))
     q = IdleQueue(1)
-    monkeypatch.undo()
+    monkeypatch.setattr(threading, "Lock", lambda: FailingLock(fill))
     with pytest.raises(KeyboardInterrupt):
         q.get()
     assert sorted(q.queue) == ["served", "stored"]
