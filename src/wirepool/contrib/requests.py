@@ -296,7 +296,7 @@ class WirepoolAdapter(_adapters.HTTPAdapter):
         """
         if _adapters.HTTPAdapter.send is not _THEIR_SEND:
             # Tests that replace it, to answer in a server's place, mean every request.
-            limits = passing_for_theirs(timeout) if isinstance(timeout, Timeout) else timeout
+            limits: Any = passing_for_theirs(timeout) if isinstance(timeout, Timeout) else timeout
             return super().send(request, stream, limits, verify, cert, proxies)
         pool, target = self._way_of(request, verify, cert, proxies)
         self.add_headers(request, stream=stream, timeout=timeout, verify=verify, cert=cert, proxies=proxies)
