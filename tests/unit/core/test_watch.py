@@ -236,3 +236,67 @@ def test_more_versions_than_the_interpreter_has_do_no_harm() -> None:
         assert seen
     child.method = None
     assert not seen
+
+
+# --- what is cheap about it -------------------------------------------------------------------------------------------
+
+MANY = ("method", "own", "other")
+
+
+def test_as_many_attributes_as_before_may_be_others() -> None:
+    _, child = family()
+    seen, obj = Watch((), (), MANY), child()
+    obj.mine = 1
+    assert seen.allows(obj)
+    del obj.mine
+    obj.own = None
+    assert not seen.allows(obj)
+    del obj.own
+    obj.mine = 2
+    assert seen.allows(obj)
+
+
+@pytest.mark.parametrize("holes", [0, 1, 50])
+def test_deleted_attributes_hide_nothing(holes: int) -> None:
+    namespace: dict[str, Any] = {f"x{n}": n for n in range(60)}
+    for n in range(holes):
+        del namespace[f"x{n}"]
+    assert not shadowed(namespace, MANY)
+    assert not shadowed(namespace, MANY)
+    del namespace["x59"]
+    namespace["own"] = None
+    assert shadowed(namespace, MANY)
+    del namespace["own"]
+    namespace.update({f"y{n}": n for n in range(100)})
+    assert not shadowed(namespace, MANY)
+
+
+def test_what_was_found_for_some_names_says_nothing_of_others() -> None:
+    namespace = {"third": 1}
+    assert not shadowed(namespace, MANY)
+    assert shadowed(namespace, ("first", "second", "third"))
+    assert not shadowed(namespace, MANY)
+
+
+def test_an_object_without_a_namespace_cannot_be_asked_about() -> None:
+    with pytest.raises(AttributeError):
+        Watch((), (), MANY).allows(object())
+
+
+def test_the_number_of_dicts_is_limited() -> None:
+    entries: list[Any] = [({"x": n}, "x", n) for n in range(17)]
+    assert Watch([], [({"x": None}, "x", None)] * 100)
+    with pytest.raises(ValueError, match="too many dicts"):
+        Watch([], entries)
+
+
+def test_entries_of_one_dict_are_each_looked_at() -> None:
+    namespace = {f"x{n}": object() for n in range(20)}
+    seen = Watch([], [(namespace, name, value) for name, value in namespace.items()])
+    for name, value in list(namespace.items()):
+        assert seen
+        namespace[name] = object()
+        assert not seen
+        assert not seen
+        namespace[name] = value
+    assert seen
