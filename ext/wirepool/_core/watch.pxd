@@ -31,7 +31,3 @@ cdef class Watch:
     cdef int _look(self) except -1
     # Compares the entries one by one; keeps the versions of their dicts if they stand.
     cdef bint _entries_stand(self) except -1
-
-
-# Whether one of the names is a key: shadowed() for C.
-cdef bint is_shadowed(dict namespace, tuple names) except -1
