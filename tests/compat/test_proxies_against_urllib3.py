@@ -473,7 +473,6 @@ SPOILT = (
     "what is no response to CONNECT is the proxy's failure: ProxyError, and retried like other errors of connecting"
 )
 STALLED = "a CONNECT without an answer is a connection that timed out: ProxyError with ConnectTimeoutError, and retried"
-CONTEXT = "ssl_context is for origins; for TLS with a proxy there is proxy_ssl_context, also where it forwards"
 ANY_2XX = "any 2xx opens the tunnel (RFC 9110 9.3.6)"
 ONCE = "a field that the user gives in lower case replaces the automatic one; Host must be there once (RFC 9112 3.2)"
 CHECKED = "fields for CONNECT are checked like all others, and names may be bytes like all others"
@@ -510,7 +509,6 @@ ACCEPTED: dict[str, tuple[set[str], str]] = {
     "silence, once more": ({"told", "received", "connections"}, STALLED),
     "hung up on what is forwarded": ({"told", "received", "connections"}, REACHED),
     "no TLS with a proxy that wants it": ({"told"}, REACHED),
-    "an origin's context, forwarded": ({"told", "received"}, CONTEXT),
 }
 
 

@@ -84,7 +84,7 @@ def test_modules_of_a_package_that_is_not_ours_are_left_to_others(monkeypatch: p
 
 
 def test_a_stand_in_reads_through() -> None:
-    stand_in = imports.StandIn("urllib3.util.retry")
+    stand_in = imports.StandIn("urllib3.util.retry", "wirepool.util.retry")
     assert stand_in.Retry is wirepool.Retry
     assert imports.is_ours("urllib3.util.retry", stand_in)
     with pytest.raises(AttributeError):

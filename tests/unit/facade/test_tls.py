@@ -451,7 +451,6 @@ def test_contexts_of_other_classes_have_no_sessions(certs: Authority) -> None:
         pass
 
     context = Context(ssl.PROTOCOL_TLS_CLIENT)
-    assert policy(context) == ()
     made = begin(context, NOTHING, "localhost")
     assert recall({made.key: ("session", made.policy)}, made) is None
     assert finish(made, object()) == made
