@@ -19,7 +19,7 @@ DEPS ?= dev
 TESTS ?= tests
 PYTEST_ARGS ?=
 # Processes that run tests, a file at a time: many tests wait for time-outs. 0 for all in one process, e.g. to debug.
-JOBS ?= 4
+JOBS ?= 6
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c

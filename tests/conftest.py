@@ -6,6 +6,7 @@ import contextlib
 import gc
 import ipaddress
 import os
+import signal
 import socket
 import sys
 import time
@@ -37,6 +38,9 @@ MARKERS = {
 def pytest_configure(config: pytest.Config) -> None:
     for name, meaning in MARKERS.items():
         config.addinivalue_line("markers", f"{name}: {meaning}")
+    # A shell has its background jobs ignore Ctrl-C, which some tests are about.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 # --- servers ----------------------------------------------------------------------------------------------------------
