@@ -71,6 +71,7 @@ class Suite:
     requirements: list[str] = field(default_factory=list)
     arguments: list[str] = field(default_factory=list)
     seconds: float = 120
+    passing: int = 0
     fails_on_urllib3: list[str] = field(default_factory=list)
     slow: list[str] = field(default_factory=list)
     differs: dict[str, str] = field(default_factory=dict)

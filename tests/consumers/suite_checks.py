@@ -26,6 +26,14 @@ def _on_urllib3(where: Environment, suite: Suite, consumer: Path, tree: Path, ho
     return outcomes
 
 
+def _all_pass(suite: Suite, outcomes: dict[str, str]) -> bool:
+    return (
+        bool(suite.passing)
+        and list(outcomes.values()).count("passed") == suite.passing
+        and not any(outcome.startswith("failed") for outcome in outcomes.values())
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_its_own_tests_pass_on_wirepool(consumer: Path, tmp_path: Path) -> None:
@@ -33,10 +41,12 @@ def test_its_own_tests_pass_on_wirepool(consumer: Path, tmp_path: Path) -> None:
     name = consumer.parent.name
     where = environment(f"{name}-suite", [suite.sdist, *suite.requirements])
     tree = sources(name, suite.sdist)
+    ours = run_suite(where, suite, tree, ON_WIREPOOL, tmp_path / "wirepool")
+    if _all_pass(suite, ours):
+        return  # as many as on urllib3 when the list was made
     theirs = _on_urllib3(where, suite, consumer, tree, tmp_path / "urllib3")
     if failing := [f"{test}: {outcome}" for test, outcome in theirs.items() if outcome.startswith("failed")]:
         pytest.fail("\n\n".join(["These fail on urllib3, too: name them in fails_on_urllib3", *failing]), pytrace=False)
-    ours = run_suite(where, suite, tree, ON_WIREPOOL, tmp_path / "wirepool")
     if only := ours_only(theirs, ours):
         pytest.fail(only, pytrace=False)
     if not ours:
