@@ -11,6 +11,7 @@ and its slot goes back empty-handed.
 from __future__ import annotations
 
 import http.client
+import io
 import logging
 import queue as queue_module
 from socket import getdefaulttimeout
@@ -36,7 +37,7 @@ from wirepool.util.request import _METHODS_NOT_EXPECTING_BODY, _file_blocksize, 
 from wirepool.util.timeout import _DEFAULT_TIMEOUT, Timeout
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from wirepool._core.exchange import Exchange
     from wirepool._core.idle import IdleQueue
@@ -49,6 +50,8 @@ _new = HTTPResponse.__new__
 _DEBUG = logging.DEBUG
 # What the logger has found out about its levels; empty after every change, then the logger is asked. Saves a call.
 _enabled_levels: dict[int, bool] = getattr(log, "_cache", {})
+# The standard library's own, whose readinto() is known to give what read() does.
+_FILES = (io.BufferedReader, io.BufferedRandom, io.FileIO, io.BytesIO)
 _RARE = CONTENT_ENCODING | SKIPPED_LINE | TRAILERS | BOTH_LENGTHS
 
 
@@ -258,9 +261,13 @@ def _with_body(
     blocksize: int,
 ) -> Any:
     max_fields: int = http.client._MAXHEADERS  # type: ignore[attr-defined]
+    blocks: Any
     blocks, length = body_to_chunks(body, method=method, blocksize=_file_blocksize(blocksize))
     if not chunked and length is not None and isinstance(blocks, tuple):
         return exchange.request(method, target, headers, blocks[0], preload, send_limit, read_limit, max_fields, False)
+    if type(body) in _FILES:
+        # Large writes wake the peer less often; but each has to get through within the limit.
+        blocks = _blocks_of(body, _file_blocksize(blocksize, unhurried=send_limit < 0))
     exchange.begin(method, target, headers, -1, max_fields, False)
     try:
         for block in blocks or ():
@@ -272,6 +279,14 @@ def _with_body(
     except BaseException:
         exchange.abandon()
         raise
+
+
+def _blocks_of(file: Any, size: int) -> Iterator[memoryview]:
+    """The blocks of a file, all in the same memory: each is sent before the next is read. Fresh memory of this size has
+    to be mapped and cleared for each block, which takes longer than reading it."""
+    memory = memoryview(bytearray(size))
+    while count := file.readinto(memory):
+        yield memory[:count]
 
 
 def _raise_without_slot(pool: HTTPConnectionPool, queue: IdleQueue, error: BaseException) -> NoReturn:

@@ -451,7 +451,7 @@ def test_head_and_first_block_are_one_write(
     make, options, first = case
     monkeypatch.setattr(connection, "create_connection", lambda *_, **__: packets.ours)
     with HTTPConnectionPool("example.org", retries=False) as pool:
-        answer = pool.urlopen("PUT", "/", body=make(), **options)
+        answer = pool.urlopen("PUT", "/", body=make(), timeout=5, **options)
     assert is_fast(answer) is (gear == "fast")
     # One of the gears ends a chunk with what comes next.
     assert packets.writes[0].partition(b"\r\n\r\n")[2] in (first, first + b"\r\n")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
+import random
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from servers.scripted import Connection, RecvHead, ScriptedServer, Send, Step, response
+from servers.scripted import Connection, Recv, RecvHead, ScriptedServer, Send, Step, response
 from wirepool import HTTPConnectionPool
 
 pytestmark = pytest.mark.usefixtures("gear")
@@ -113,6 +115,37 @@ def test_uploading_a_file(scripted: Serve, pool_to: Pools) -> None:
     pool = pool_to(scripted([RecvHead(), Swallow(SIZE), Send(response())]))
     with bounded_memory():
         assert pool.urlopen("PUT", "/", body=Zeros(SIZE), headers={"Content-Length": str(SIZE)}).status == 200
+
+
+@pytest.mark.parametrize("limit", [None, 5.0])
+@pytest.mark.parametrize("size", [0, 1, 300_000, 524_288, 2_000_003])
+def test_blocks_of_a_file(
+    size: int, limit: float | None, scripted: Serve, pool_to: Pools, gear: str, tmp_path: Path
+) -> None:
+    """Where no limit of time holds for a block, the fast gear sends larger ones; what arrives is the same."""
+    path = tmp_path / "file"
+    path.write_bytes(data := random.Random(size).randbytes(size))
+    server = scripted([Recv(), Send(response())] * 2)
+    pool = pool_to(server, timeout=limit)
+    with path.open("rb") as file:
+        file.seek(size // 3)
+        pool.urlopen("PUT", "/", body=file)
+        assert file.read() == b""
+    with path.open("rb", buffering=0) as file:
+        pool.urlopen("PUT", "/", body=file, headers={"Content-Length": str(size)})
+    chunks = chunks_of(server.requests[0].body)
+    assert b"".join(chunks) == data[size // 3 :]
+    assert server.requests[1].body == data
+    assert len(chunks[0]) == min(size - size // 3, 524_288 if limit is None and gear == "fast" else 131_072)
+
+
+def chunks_of(body: bytes) -> list[bytes]:
+    chunks: list[bytes] = []
+    while body:
+        line, _, rest = body.partition(b"\r\n")
+        chunks.append(rest[: int(line, 16)])
+        body = rest[int(line, 16) + 2 :]
+    return chunks
 
 
 def test_uploading_what_a_generator_makes(scripted: Serve, pool_to: Pools) -> None:

@@ -51,6 +51,7 @@ _TYPE_BODY_POSITION = int | _TYPE_FAILEDTELL
 # and, at best, one system call. Beyond this size the processor's cache costs more than the calls that are saved.
 _DEFAULT_BLOCKSIZE = 16384
 _FILE_BLOCKSIZE = 131072
+_UNHURRIED_BLOCKSIZE = 524288  # where no time limit holds for a block
 
 # For each content coding beyond zlib's the modules that can undo it; the first that imports is enough.
 _OPTIONAL_CODINGS = {"br": ("brotlicffi", "brotli"), "zstd": ("compression.zstd", "backports.zstd")}
@@ -216,9 +217,11 @@ def body_to_chunks(body: Any | None, method: str, blocksize: int) -> ChunksAndCo
     return ChunksAndContentLength((body if view.c_contiguous else view.tobytes(),), view.nbytes)
 
 
-def _file_blocksize(blocksize: int) -> int:
+def _file_blocksize(blocksize: int, unhurried: bool = False) -> int:
     """How much to read from a file at a time on a connection with that ``blocksize``: any but the default is obeyed."""
-    return _FILE_BLOCKSIZE if blocksize == _DEFAULT_BLOCKSIZE else blocksize
+    if blocksize != _DEFAULT_BLOCKSIZE:
+        return blocksize
+    return _UNHURRIED_BLOCKSIZE if unhurried else _FILE_BLOCKSIZE
 
 
 def _read_blocks(body: Any, blocksize: int) -> Iterator[bytes]:
