@@ -317,7 +317,7 @@ def test_body(
     )
     pool = pool_to(server)
     for _ in range(2):
-        assert sent(pool, server, method, "/", body=make(), headers={"A": "b"}) == expected
+        assert sent(pool, server, method, "/", body=make(), headers={"A": "b"}, timeout=5) == expected
     assert len(server.connections) == 1
 
 
