@@ -55,28 +55,7 @@ POOL_SEAMS = (
     "is_same_host",
     "urlopen",  # of an object: then each try goes through it
 )
-CONNECTION_SEAMS = (
-    "request",
-    "request_chunked",
-    "getresponse",
-    "putrequest",
-    "putheader",
-    "endheaders",
-    "send",
-    "_send_output",
-    "_send_request",
-    "_output",
-    "_encode_request",
-    "_validate_method",
-    "_validate_path",
-    "response_class",
-    "debuglevel",
-    "is_closed",
-    "is_connected",
-    "auto_open",
-    "_http_vsn_str",
-)
-# To some of these ours only add what is said there, and the others are the standard library's.
+# Of these the fast gear leaves out ours and the standard library's: ours only add to some, and others are not ours.
 STDLIB_CONNECTION_SEAMS = (
     "getresponse",
     "putrequest",
@@ -89,6 +68,17 @@ STDLIB_CONNECTION_SEAMS = (
     "_encode_request",
     "_validate_method",
     "_validate_path",
+)
+CONNECTION_SEAMS = (
+    "request",
+    "request_chunked",
+    *STDLIB_CONNECTION_SEAMS,
+    "response_class",
+    "debuglevel",
+    "is_closed",
+    "is_connected",
+    "auto_open",
+    "_http_vsn_str",
 )
 STDLIB_RESPONSE_SEAMS = (
     "__init__",
