@@ -23,6 +23,7 @@ from typing import Any
 import pytest
 
 from behaviour.talk import wait_until
+from compat.two_libraries import log_of
 from servers.scripted import Connection, ScriptedServer, response
 from wirepool import _gear
 
@@ -274,28 +275,6 @@ def _contents(pool: Any) -> Any:
     return [item is not None and item.sock is not None for item in list(pool.pool.queue)]
 
 
-class _Collector(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__()
-        self.records: list[logging.LogRecord] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.records.append(record)
-
-
-@contextlib.contextmanager
-def _log_of(package: str) -> Iterator[list[logging.LogRecord]]:
-    logger, handler = logging.getLogger(package), _Collector()
-    level = logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.DEBUG)
-    try:
-        yield handler.records
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
-
-
 Program = Callable[[Run], Any]
 
 
@@ -332,7 +311,7 @@ class Stage:
         with contextlib.ExitStack() as stack:
             stack.enter_context(_gear.force(gear))
             patch = stack.enter_context(pytest.MonkeyPatch.context())
-            records = stack.enter_context(_log_of(package))
+            records = stack.enter_context(log_of(package))
             caught = stack.enter_context(warnings.catch_warnings(record=True))
             warnings.simplefilter("always")
             run = Run(package, self.sites, stack)

@@ -16,13 +16,14 @@ import re
 import socket
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from compat.two_libraries import log_of
 from servers.scripted import (
     Close,
     Connection,
@@ -148,28 +149,6 @@ def _contents(pool: Any) -> list[str]:
         return ["closed"]
     states = {True: "no connection", False: "connection"}
     return [states[item is None or item.sock is None] for item in list(pool.pool.queue)]
-
-
-class _Collector(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__()
-        self.records: list[logging.LogRecord] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.records.append(record)
-
-
-@contextlib.contextmanager
-def _log_of(package: str) -> Iterator[list[logging.LogRecord]]:
-    logger, handler = logging.getLogger(package), _Collector()
-    level = logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.DEBUG)
-    try:
-        yield handler.records
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
 
 
 # --- cases ------------------------------------------------------------------------------------------------------------
@@ -618,7 +597,7 @@ def run(name: str, package: str, gear: str | None) -> dict[str, Any]:
     with contextlib.ExitStack() as stack:
         stack.enter_context(_gear.force(gear))
         world = World(package, stack)
-        with _log_of(package) as records:
+        with log_of(package) as records:
             CASES[name](world)
             return world.account(list(records))
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import logging
 import random
 import re
 import types
@@ -93,3 +95,26 @@ def garbage(count: int, pieces: list[str], longest: int, seed: int) -> Iterator[
     chance = random.Random(seed)
     for _ in range(count):
         yield "".join(chance.choice(pieces) for _ in range(chance.randrange(longest)))
+
+
+class _Collector(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+
+@contextlib.contextmanager
+def log_of(package: str) -> Iterator[list[logging.LogRecord]]:
+    """What a library logs meanwhile, on every level."""
+    logger, handler = logging.getLogger(package), _Collector()
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    try:
+        yield handler.records
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
