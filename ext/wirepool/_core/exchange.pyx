@@ -73,6 +73,7 @@ from wirepool._core.status cimport (
     WP_EOF_NO_RESPONSE,
     WP_HEAD_TOO_LARGE,
     WP_INTERRUPTED,
+    WP_LINE_TOO_LONG,
     WP_NEED_MORE,
     WP_NO_MEMORY,
     WP_OK,
@@ -457,21 +458,24 @@ cdef class Exchange:
 
     cdef wp_status _trailer_step(self) noexcept nogil:
         cdef size_t length = 0
+        cdef size_t n
         cdef wp_status status
         if not self.in_trailer:
             self.in_trailer = True
             memset(&self.scan, 0, sizeof(self.scan))
             self.scan.n_lines = 1
         if self.rx.size():
-            status = head_scan(&self.scan, self.rx.data + self.rx.start, self.rx.size(), MAX_TRAILER_FIELDS, &length)
+            # No octet beyond the limit is looked at, so that the verdict does not depend on how much has arrived.
+            n = min(self.rx.size(), <size_t>MAX_TRAILER)
+            status = head_scan(&self.scan, self.rx.data + self.rx.start, n, MAX_TRAILER_FIELDS, &length)
             if status == WP_OK:
-                # The section stays where it is until the GIL is held: _collect_trailer.
+                # The section stays where it is until its end is dealt with: _end_message.
                 self.head_len = length
                 return WP_OK
             if status < 0:
                 return status
-            if self.rx.size() > MAX_TRAILER:
-                return WP_HEAD_TOO_LARGE
+            if n == MAX_TRAILER:
+                return WP_HEAD_TOO_LARGE if self.scan.line_start else WP_LINE_TOO_LONG
         if self.eof:
             self.head_len = 0
             return WP_OK

@@ -69,6 +69,7 @@ cdef wp_status _check_prefix(const char *p, size_t n) noexcept nogil:
 cdef wp_status head_scan(HeadScan *scan, const char *p, size_t n, uint32_t max_fields,
                          size_t *head_len) noexcept nogil:
     cdef Py_ssize_t lf
+    cdef size_t end
     cdef size_t line_len
     cdef size_t max_head = MAX_HEAD
     cdef HeadInfo ignored
@@ -78,24 +79,24 @@ cdef wp_status head_scan(HeadScan *scan, const char *p, size_t n, uint32_t max_f
         return WP_BAD_STATUS_LINE
     while True:
         lf = find_lf(p, scan.pos, n)
-        line_len = (n if lf < 0 else <size_t>lf + 1) - scan.line_start
-        if line_len > MAX_LINE:
-            return WP_LINE_TOO_LONG
+        end = n if lf < 0 else <size_t>lf + 1
+        if end - scan.line_start > MAX_LINE or end > max_head:
+            # Whichever limit comes first: which one it is must not depend on how much has arrived already.
+            return WP_LINE_TOO_LONG if scan.line_start + MAX_LINE < max_head else WP_HEAD_TOO_LARGE
         if lf < 0:
             scan.pos = n
-            return WP_HEAD_TOO_LARGE if n > max_head else WP_NEED_MORE
+            return WP_NEED_MORE
+        line_len = end - scan.line_start
         if scan.n_lines == 0:
             if _parse_status_line(p, <size_t>lf, &ignored) != WP_OK:
                 return WP_BAD_STATUS_LINE
         elif line_len == 1 or (line_len == 2 and p[scan.line_start] == c'\r'):
-            head_len[0] = <size_t>lf + 1
+            head_len[0] = end
             return WP_OK
         elif scan.n_lines > max_fields:
             return WP_TOO_MANY_FIELDS
         scan.n_lines += 1
-        scan.pos = scan.line_start = <size_t>lf + 1
-        if scan.pos > max_head:
-            return WP_HEAD_TOO_LARGE
+        scan.pos = scan.line_start = end
 
 
 # ---------------------------------------------------------------- the status line

@@ -306,6 +306,22 @@ def test_the_trailer_section_is_limited(wire: Any, section: bytes, status: str) 
         assert (x.reusable, x.held) == (False, 0)
 
 
+@pytest.mark.parametrize("size", [module.LIMITS["MAX_TRAILER"] + extra for extra in (-1, 0, 1, 2, 20000)])
+@pytest.mark.parametrize("piece", [1 << 20, 16384, 4093, 700])
+def test_the_size_of_a_trailer_section_does_not_depend_on_the_cut(size: int, piece: int) -> None:
+    line = b"A: ".ljust(998, b"x") + b"\r\n"
+    section = line * (size // 1000 - 1)
+    section += b"B: ".ljust(size - len(section) - 4, b"y") + b"\r\n\r\n"
+    data = CHUNKED + b"1\r\na\r\n0\r\n" + section
+    with answered(ObjectWire, *[data[at : at + piece] for at in range(0, len(data), piece)]) as (x, _):
+        if size <= module.LIMITS["MAX_TRAILER"]:
+            assert (x.read(), x.reusable, len(section)) == (b"a", True, size)
+            return
+        with pytest.raises(ProtocolViolation) as caught:
+            x.read()
+        assert caught.value.status == STATUS["HEAD_TOO_LARGE"]
+
+
 def test_as_many_trailers_as_allowed() -> None:
     data = CHUNKED + b"3\r\nabc\r\n0\r\n" + b"A: b\r\n" * module.LIMITS["MAX_TRAILER_FIELDS"] + b"\r\n"
     with answered(ObjectWire, data) as (x, _):

@@ -202,6 +202,38 @@ def test_a_head_without_end_is_refused_at_the_limit() -> None:
         assert caught.value.status == STATUS["HEAD_TOO_LARGE"]
 
 
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("size", range(MAX_HEAD - 3, MAX_HEAD + 4))
+def test_at_the_limit_of_a_head_a_cut_decides_nothing(size: int, end: bytes) -> None:
+    line = b"A: " + b"x" * 20000 + b"\r\n"
+    data = made()[:-2] + line * (MAX_HEAD // len(line) - 1)
+    data += b"B: ".ljust(size - len(data) - len(end) - 2, b"y") + b"\r\n" + end
+    for first in (len(data), len(data) - 1, len(data) - 2, MAX_HEAD, MAX_HEAD + 1):
+        sizes = (first, 1, 1, 1, 1, 1, 1)
+        if size <= MAX_HEAD:
+            assert head.head_length(data, sizes=sizes) == size
+            continue
+        with pytest.raises(ProtocolViolation) as caught:
+            head.head_length(data, sizes=sizes)
+        assert caught.value.status == STATUS["HEAD_TOO_LARGE"]
+
+
+@pytest.mark.parametrize("length", [MAX_LINE - 20, MAX_LINE + 20])
+@pytest.mark.parametrize("room", [MAX_LINE - 5, MAX_LINE + 5])
+def test_which_limit_is_broken_does_not_depend_on_the_cut(length: int, room: int) -> None:
+    """A last line that goes beyond the limit of a head, and beyond that of a line, in one order or in the other."""
+    line = b"A: " + b"x" * 20000 + b"\r\n"
+    data = made()[:-2] + line * ((MAX_HEAD - room) // len(line) - 1)
+    data += b"B: ".ljust(MAX_HEAD - room - len(data) - 2, b"y") + b"\r\n"
+    data += b"C: ".ljust(length, b"z") + b"\r\n" + b"D: e\r\n" * 5000
+    statuses = set()
+    for sizes in ([len(data)], itertools.repeat(4096, 300), itertools.repeat(1000, 1100)):
+        with pytest.raises(ProtocolViolation) as caught:
+            head.head_length(data, sizes=sizes)
+        statuses.add(caught.value.status)
+    assert len(statuses) == 1
+
+
 def test_who_asks_for_more_fields_gets_room_for_them() -> None:
     data = made(*[b"A: " + b"x" * 1000] * 2000)
     assert len(data) > MAX_HEAD
