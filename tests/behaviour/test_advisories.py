@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from behaviour.bombs import bomb
 from behaviour.talk import OK, answering
 from servers.certs import Authority
 from servers.scripted import Close, Hold, Recv, ScriptedServer, Send, response
@@ -29,8 +29,6 @@ pytestmark = pytest.mark.usefixtures("gear")
 
 Serve = Callable[..., ScriptedServer]
 
-ZEROS = 64 << 20
-BOMB = gzip.compress(bytes(ZEROS), mtime=0)
 # What reading a little of a bomb may take: its packed bytes, buffers, and what the test itself needs.
 LITTLE = 8 << 20
 SECRETS = {"Authorization": "secret", "cOOkie": "secret", "Proxy-Authorization": "secret"}
@@ -64,7 +62,7 @@ def moved(to: str, status: int = 302) -> bytes:
 
 @pytest.mark.parametrize("read", ["read", "stream", "read1", "readinto"])
 def test_ghsa_2xpw_w6gg_jr37_a_read_decodes_what_it_was_asked_for(scripted: Serve, read: str) -> None:
-    pool = HTTPConnectionPool(*at(scripted(answering(packed(BOMB)))))
+    pool = HTTPConnectionPool(*at(scripted(answering(packed(bomb())))))
     answer: Any = pool.urlopen("GET", "/", preload_content=False)
     with in_little_memory():
         if read == "stream":
@@ -87,14 +85,14 @@ def test_ghsa_gm62_xv2j_4w53_chains_of_codings_are_short(scripted: Serve) -> Non
 
 @pytest.mark.parametrize("preload", [True, False])
 def test_ghsa_38jv_5279_wg99_a_redirect_is_no_way_around_the_bound(scripted: Serve, preload: bool) -> None:
-    server = scripted(answering(packed(BOMB, 302, Location="/there"), OK))
+    server = scripted(answering(packed(bomb(), 302, Location="/there"), OK))
     with in_little_memory():
         answer = HTTPConnectionPool(*at(server)).urlopen("GET", "/", preload_content=False)
         assert answer.read() == b"ok"
 
 
 def test_ghsa_mf9v_mfxr_j63j_draining_decodes_nothing(scripted: Serve) -> None:
-    pool = HTTPConnectionPool(*at(scripted(answering(packed(BOMB), OK))))
+    pool = HTTPConnectionPool(*at(scripted(answering(packed(bomb()), OK))))
     answer = pool.urlopen("GET", "/", preload_content=False)
     with in_little_memory():
         answer.read(1)

@@ -7,12 +7,12 @@ import gzip
 import http.client
 import io
 import tracemalloc
-import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from behaviour.bombs import CODINGS, bomb
 from servers.scripted import Close, Recv, ScriptedServer, Send, chunked_response, response
 from wirepool import HTTPConnectionPool, HTTPHeaderDict, HTTPResponse
 from wirepool.exceptions import DecodeError, InvalidChunkLength, ProtocolError
@@ -236,22 +236,6 @@ def test_no_trailers_before_the_end_or_without_chunks(get: Get) -> None:
 # --- bombs ------------------------------------------------------------------------------------------------------------
 
 MIB = 1 << 20
-BLANK = bytes(64 * MIB)
-BOMBS = {
-    "gzip": gzip.compress(BLANK, mtime=0),
-    "deflate": zlib.compress(BLANK),
-    "gzip, gzip": gzip.compress(gzip.compress(BLANK, mtime=0), mtime=0),
-    "deflate, gzip": gzip.compress(zlib.compress(BLANK), mtime=0),
-}
-with contextlib.suppress(ImportError):
-    import brotli
-
-    BOMBS["br"] = brotli.compress(BLANK, quality=5)
-with contextlib.suppress(ImportError):
-    from backports import zstd
-
-    BOMBS["zstd"] = zstd.compress(BLANK)
-
 LITTLE: dict[str, Callable[[Any], Any]] = {
     "read": lambda r: [r.read(1000) for _ in range(50)],
     "read1": lambda r: [r.read1(1000), r.read1(), r.read1(1000)],
@@ -266,12 +250,12 @@ LITTLE: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.mark.parametrize("framing", ["length", "chunked"])
-@pytest.mark.parametrize("coding", BOMBS)
+@pytest.mark.parametrize("coding", CODINGS)
 def test_a_little_of_a_bomb_costs_little(coding: str, framing: str, get: Get) -> None:
     fields = [("Content-Encoding", coding)]
-    wire = response(BOMBS[coding], headers=fields)
+    wire = response(bomb(coding), headers=fields)
     if framing == "chunked":
-        wire = chunked_response([BOMBS[coding]], headers=fields)
+        wire = chunked_response([bomb(coding)], headers=fields)
     for name, read in LITTLE.items():
         if name == "read_chunked" and framing != "chunked":
             continue
