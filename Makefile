@@ -25,6 +25,8 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := test
 .DELETE_ON_ERROR:
+# Each process of a test run would compile all tests again.
+unexport PYTHONDONTWRITEBYTECODE
 
 ifeq ($(OS),Windows_NT)
 BIN := Scripts
