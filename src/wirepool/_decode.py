@@ -377,7 +377,9 @@ class BrotliDecoder(_SlicedDecoder):
         self._obj = _load(_BROTLI_MODULE, "br").Decompressor()
         self._process: Callable[..., bytes] = getattr(self._obj, "process", None) or self._obj.decompress
         self._can_limit = hasattr(self._obj, "can_accept_more_data")
-        self._more = False  # the last call may have stopped because of its limit
+        # The last call may have stopped because of its limit. Where a stream was cut off the library also stops for no
+        # reason that it tells, so only a call that gives nothing shows that there is nothing.
+        self._more = False
         if not self._can_limit:
             self._warn()
 
@@ -403,16 +405,17 @@ class BrotliDecoder(_SlicedDecoder):
         output = self._decompress(data, room)
         if data:
             self._pending.used(len(data))
-        self._more = len(output) >= room or not self._obj.can_accept_more_data()
+        self._more = bool(output) or not self._obj.can_accept_more_data()
         return output
 
     def _unbounded(self) -> bytes:
         if self._more:
-            self._more = False
-            return self._decompress(b"")
-        data = bytes(self._slice(-1))
-        output = self._decompress(data)
-        self._pending.used(len(data))
+            output = self._decompress(b"")
+        else:
+            data = bytes(self._slice(-1))
+            output = self._decompress(data)
+            self._pending.used(len(data))
+        self._more = bool(output) and self._can_limit
         return output
 
     def _decompress(self, data: bytes, output_buffer_limit: int = -1) -> bytes:

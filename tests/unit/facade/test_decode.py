@@ -269,6 +269,33 @@ def test_old_brotli_works_without_limit_and_says_so(monkeypatch: pytest.MonkeyPa
     assert decoder.flush() == b"."
 
 
+# Found by fuzzing: where this ends, in the middle of a long copy, the library gives 32752 octets a call and says that it
+# has no more, though it has.
+CUT_BROTLI = bytes.fromhex(
+    "abc0c60000a8aaaaaafe33b396655b89a8b6655bfeefaa7fcfbdd53da3babc8de1ae78b1b0b0b0b1b1aa9719d5c1"
+    "870f3f0683c138ce64550d0683c1603098439d11a9288dc261a19d64ef0972b8fbe5cafd9285a2dff3e802b0e4"
+)
+
+
+def decoded_in_steps(data: bytes, sizes: list[int], limit: int) -> bytes:
+    decoder = _get_decoder("br")
+    out = b""
+    for size in sizes:
+        out += decoder.decompress(data[:size], limit)
+        data = data[size:]
+        while limit > 0 and decoder.has_unconsumed_tail:
+            out += decoder.decompress(b"", limit)
+    return out + decoder.flush()
+
+
+@pytest.mark.parametrize("limit", [-1, 1, 50, 30000, 32752, 50000, 1 << 20])
+def test_of_a_cut_brotli_stream_the_same_comes_out_however_it_is_read(limit: int) -> None:
+    pytest.importorskip("brotli")
+    expected = decoded_in_steps(CUT_BROTLI, [len(CUT_BROTLI)], 1000)
+    for sizes in ([len(CUT_BROTLI)], [1] * len(CUT_BROTLI), [60, 31]):
+        assert decoded_in_steps(CUT_BROTLI, sizes, limit) == expected
+
+
 def test_limited_brotli_does_not_warn() -> None:
     pytest.importorskip("brotli")
     with warnings.catch_warnings():
