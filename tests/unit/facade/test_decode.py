@@ -269,8 +269,8 @@ def test_old_brotli_works_without_limit_and_says_so(monkeypatch: pytest.MonkeyPa
     assert decoder.flush() == b"."
 
 
-# Found by fuzzing: where this ends, in the middle of a long copy, the library gives 32752 octets a call and says that it
-# has no more, though it has.
+# Found by fuzzing: where this ends, in the middle of a long copy, the library gives 32752 octets a call and says that
+# it has no more, though it has.
 CUT_BROTLI = bytes.fromhex(
     "abc0c60000a8aaaaaafe33b396655b89a8b6655bfeefaa7fcfbdd53da3babc8de1ae78b1b0b0b0b1b1aa9719d5c1"
     "870f3f0683c138ce64550d0683c1603098439d11a9288dc261a19d64ef0972b8fbe5cafd9285a2dff3e802b0e4"
