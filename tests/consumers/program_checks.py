@@ -13,14 +13,22 @@ from .running import ON_URLLIB3, ON_WIREPOOL, difference, run_program
 __all__ = ["test_sees_the_same_on_wirepool"]
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(400)
-def test_sees_the_same_on_wirepool(consumer: Path, addresses: dict[str, Any], tmp_path: Path) -> None:
+def _difference(consumer: Path, addresses: dict[str, Any], home: Path) -> str:
+    """What the program sees otherwise on wirepool, in new processes."""
     where = environment(consumer.parent.name, (consumer.parent / "requirements.txt").read_text().splitlines())
-    theirs = run_program(where, consumer, addresses, ON_URLLIB3, tmp_path / "urllib3")
-    ours = run_program(where, consumer, addresses, ON_WIREPOOL, tmp_path / "wirepool")
+    theirs = run_program(where, consumer, addresses, ON_URLLIB3, home / "urllib3")
+    ours = run_program(where, consumer, addresses, ON_WIREPOOL, home / "wirepool")
     assert (theirs["library"], ours["library"]) == ("urllib3", "wirepool")
     if theirs["connected_by"]:
         assert (theirs["connected_by"], ours["connected_by"]) == (["urllib3"], ["wirepool"])
-    if diff := difference(theirs, ours):
+    return difference(theirs, ours)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_sees_the_same_on_wirepool(consumer: Path, addresses: dict[str, Any], tmp_path: Path) -> None:
+    # Programs try limits of a fraction of a second on a machine that does other things, too: what differs, differs twice.
+    if _difference(consumer, addresses, tmp_path / "first") and (
+        diff := _difference(consumer, addresses, tmp_path / "again")
+    ):
         pytest.fail(diff, pytrace=False)
