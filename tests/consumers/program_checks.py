@@ -27,7 +27,7 @@ def _difference(consumer: Path, addresses: dict[str, Any], home: Path) -> str:
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_sees_the_same_on_wirepool(consumer: Path, addresses: dict[str, Any], tmp_path: Path) -> None:
-    # Programs try limits of a fraction of a second on a machine that does other things, too: what differs, differs twice.
+    # Programs try limits of a fraction of a second on a machine that does other things: what differs, differs twice.
     if _difference(consumer, addresses, tmp_path / "first") and (
         diff := _difference(consumer, addresses, tmp_path / "again")
     ):
