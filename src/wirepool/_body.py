@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from ._base_response import BaseHTTPResponse, is_chunked
 from ._closing import wake_reader
 from ._core.chunked import parse_chunk_size
-from ._core.errors import CoreError
+from ._core.errors import STATUS, CoreError
 from ._downshift import Promised, fulfil
+from ._trailers import read_trailers
 from .exceptions import IncompleteRead, InvalidChunkLength, InvalidHeader, ProtocolError, ReadTimeoutError, SSLError
 
 try:
@@ -48,16 +49,16 @@ if TYPE_CHECKING:
 
 __all__ = ["BaseSSLError", "ResponseBody"]
 
-# Limits on what a peer may send around the chunks of a chunked body. The line length is the one of http.client, the
-# section as a whole is allowed no more than one such line, and as many fields as http.client takes in a head.
+# A size line of a chunked body: the length of a line of http.client.
 _MAX_CHUNK_LINE_LENGTH = 65536
-_MAX_TRAILER_FIELDS = 100
 
 # A file is asked for so much at first and then for as much as it already gave: memory follows what was received, not
 # what a Content-Length or a chunk size announced. Of a chunked body http.client makes a list with an item a chunk, and
 # a chunk may be one byte; hence less there, and always the same.
 _FIRST_STEP = 1 << 20
 _CHUNKED_STEP = 1 << 16
+
+_BAD_CHUNK_SIZE = STATUS["BAD_CHUNK_SIZE"]
 
 _NOT_SET: Final[Any] = object()
 
@@ -72,6 +73,7 @@ class ResponseBody(BaseHTTPResponse):
     auto_close: bool = True
     enforce_content_length: bool = True
     chunk_left: int | None = None  # of the current chunk, on a file
+    _excess = 0  # of the chunks' size lines, on a file
     _x: Exchange | None = None  # the exchange while the body is not over; None once it is, and on a file
     _head: bytes | None = None  # raw response head; tells responses from an exchange, also when that is over
     _body: bytes | str | None = None  # the whole body, if it was read (or given) at once
@@ -121,8 +123,9 @@ class ResponseBody(BaseHTTPResponse):
         self._bytes_to_come = length
 
     def _announced_length(self) -> int | None:
-        length = _content_length(self.headers)
-        return 0 if self._request_method == "HEAD" or _forbids_content(self.status) else length
+        if self._request_method == "HEAD" or _forbids_content(self.status):
+            return 0
+        return _content_length(self.headers)
 
     @property
     def _fp(self) -> Any:
@@ -218,6 +221,7 @@ class ResponseBody(BaseHTTPResponse):
             self._give_up_connection()
 
     def _raise_meaning(self, exc: BaseException) -> NoReturn:
+        exc = _root_of(exc, self)
         if isinstance(exc, CoreError):
             from ._errors import translate_body_error
 
@@ -396,13 +400,15 @@ class ResponseBody(BaseHTTPResponse):
             raise ProtocolError("Response chunk size line exceeded maximum allowed length")
         if not line:
             self.close()
-            raise ProtocolError("Response ended prematurely")
+            raise ProtocolError("Response ended prematurely") from IncompleteRead(self._fp_bytes_read, None)
         if not line.endswith(b"\n"):
             raise IncompleteRead(self._fp_bytes_read, None)
         try:
-            self.chunk_left = parse_chunk_size(line)
-        except CoreError:
+            self.chunk_left, self._excess = parse_chunk_size(line, self._excess)
+        except CoreError as error:
             self.close()
+            if error.status != _BAD_CHUNK_SIZE:  # over a limit
+                raise ProtocolError(f"Connection broken: {error}", error) from None
             raise InvalidChunkLength(self, line) from None  # type: ignore[arg-type]
 
     def _handle_chunk(self, amt: int | None) -> bytes:
@@ -434,15 +440,22 @@ class ResponseBody(BaseHTTPResponse):
             raise HTTPException(f"a chunk that does not end where its size says: {end!r}")
 
     def _read_trailers(self) -> None:
-        size = 0
-        fields: list[tuple[str, str]] = []
-        while (line := self._file.fp.readline(_MAX_CHUNK_LINE_LENGTH + 1)) not in (b"\r\n", b"\n", b""):
-            size += len(line)
-            if size > _MAX_CHUNK_LINE_LENGTH or len(fields) >= _MAX_TRAILER_FIELDS:
-                raise ProtocolError("Response chunk trailer line exceeded maximum allowed length")
-            name, _, value = line.decode("latin-1").partition(":")
-            fields.append((name, value.strip(" \t\r\n")))
-        self._trailer_fields = fields
+        fields, sound = read_trailers(self._file.fp.readline)
+        self._trailer_fields = fields or []
+        if not sound and self._connection is not None:
+            self._connection.close()
+
+
+def _root_of(exc: BaseException, response: BaseHTTPResponse) -> BaseException:
+    """The bad chunk size that the standard library could only tell as an incomplete read, or ``exc`` itself."""
+    root: BaseException | None = exc
+    while isinstance(root, _HttplibIncompleteRead) and not isinstance(root, InvalidChunkLength):
+        root = root.__cause__
+    if root is exc or not isinstance(root, InvalidChunkLength):
+        return exc
+    root.response = response  # type: ignore[assignment]
+    root.args = (response, root.length)
+    return root
 
 
 def _forbids_content(status: int) -> bool:

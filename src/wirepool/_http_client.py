@@ -20,6 +20,7 @@ from wirepool._core.head import LIMITS as _HEAD_LIMITS
 from wirepool._core.head import head_length, parse_fields, parse_head
 from wirepool._errors import stdlib_error
 from wirepool._gear import watch_stdlib
+from wirepool._trailers import read_trailers
 from wirepool.exceptions import InvalidChunkLength
 
 if TYPE_CHECKING:
@@ -32,9 +33,8 @@ __all__ = ["Response", "message_from", "skipped_line"]
 _MAX_LINE = _HEAD_LIMITS["MAX_LINE"]
 _MAX_CHUNK_LINE = _chunked.LIMITS["MAX_CHUNK_LINE"]
 _MAX_INTERIM = _EXCHANGE_LIMITS["MAX_INTERIM"]
-_MAX_TRAILER = _EXCHANGE_LIMITS["MAX_TRAILER"]
-_MAX_TRAILER_FIELDS = _EXCHANGE_LIMITS["MAX_TRAILER_FIELDS"]
 _BLANK = (b"\r\n", b"\n")
+_FIRST = b"HTTP/1."  # what every head begins with
 
 
 def message_from(pairs: list[tuple[str, str]]) -> http.client.HTTPMessage:
@@ -75,6 +75,8 @@ class Response(http.client.HTTPResponse):
     # Of a response that was begun in the fast gear: the connection is to be closed when the body is over.
     last_on_connection = False
     trailer_pairs: list[tuple[str, str]] | None = None
+    # What the size lines of the chunks have beyond their allowance.
+    _excess = 0
 
     # ------------------------------------------------------------ the head
 
@@ -131,17 +133,31 @@ class Response(http.client.HTTPResponse):
         lines: list[bytes] = []
         size = 0
         while True:
-            line = self.fp.readline(_MAX_LINE + 1)
+            begun = b"" if lines else self._read_first_octets()
+            line = begun + self.fp.readline(_MAX_LINE + 1 - len(begun))
             if self.debuglevel > 0 and not lines:
                 print("reply:", repr(line.decode("latin-1")))
             lines.append(line)
             size += len(line)
             if not line.endswith(b"\n"):
                 raise self._cut_head(b"".join(lines))
-            if len(lines) == 1 or size > _HEAD_LIMITS["MAX_HEAD"] or len(lines) > max_fields:
+            if len(lines) == 1 or len(line) > _MAX_LINE or size > _HEAD_LIMITS["MAX_HEAD"] or len(lines) > max_fields:
                 self._check_so_far(b"".join(lines), max_fields)
             if line in _BLANK and len(lines) > 1:
                 return b"".join(lines)
+
+    def _read_first_octets(self) -> bytes:
+        """What has to be read to know that a head begins here: what is no HTTP may never come to the end of a line."""
+        begun = b""
+        while type(self.fp) is io.BufferedReader and len(begun) < len(_FIRST):
+            seen = self.fp.peek(1)
+            known = begun + seen
+            if known[: len(_FIRST)] != _FIRST[: len(known)] and b"\n" not in seen:
+                self._check_so_far(known, 0)
+            if not seen or b"\n" in seen or len(known) >= len(_FIRST):
+                break
+            begun += self.fp.read(len(seen))
+        return begun
 
     def _check_so_far(self, data: bytes, max_fields: int) -> None:
         try:
@@ -172,7 +188,7 @@ class Response(http.client.HTTPResponse):
         if self.chunked:
             self.chunk_left = None
         self.length = facts["length"] if framing in ("length", "none") else None
-        self.will_close = framing == "close" or not facts["keep_alive"] or facts["doubtful"]
+        self.will_close = framing == "close" or not facts["keep_alive"] or facts["doubtful"] or self.status == 101
         if self.debuglevel > 0:
             self._print_fields()
 
@@ -215,7 +231,8 @@ class Response(http.client.HTTPResponse):
             self._close_conn()
             raise http.client.IncompleteRead(b"")
         try:
-            return _chunked.parse_chunk_size(line)
+            size, self._excess = _chunked.parse_chunk_size(line, self._excess)
+            return size
         except CoreError as error:
             self._close_conn()
             meant = stdlib_error(error)
@@ -224,26 +241,13 @@ class Response(http.client.HTTPResponse):
             raise meant from None
 
     def _receive_trailer(self) -> None:
-        lines: list[bytes] = []
-        size = 0
-        while True:
-            line = self.fp.readline(_MAX_LINE + 1)
-            size += len(line)
-            if size > _MAX_TRAILER or len(lines) > _MAX_TRAILER_FIELDS:
-                self._close_conn()
-                raise http.client.HTTPException("a trailer section over the limit")
-            if not line:
-                self._condemn()
-                return
-            lines.append(line)
-            if line in _BLANK:
-                break
-        if len(lines) > 1:
-            try:
-                self.trailer_pairs = parse_fields(b"".join(lines), False)
-            except CoreError as error:
-                self._close_conn()
-                raise stdlib_error(error) from None
+        try:
+            self.trailer_pairs, sound = read_trailers(self.fp.readline)
+        except http.client.HTTPException:
+            self._close_conn()
+            raise
+        if not sound:
+            self._condemn()
 
     # ------------------------------------------------------------ the end
 

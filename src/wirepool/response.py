@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _decode
 from ._base_response import BaseHTTPResponse
-from ._body import _MAX_CHUNK_LINE_LENGTH, BaseSSLError, ResponseBody
+from ._body import _MAX_CHUNK_LINE_LENGTH, BaseSSLError, ResponseBody, _forbids_content
 from ._closing import wake_reader
 from ._collections import HTTPHeaderDict
 from ._core.head import parse_fields
@@ -589,7 +589,7 @@ class HTTPResponse(ResponseBody):
         if not self.supports_chunked_reads():
             raise BodyNotHttplibCompatible("the chunks cannot be reached: the file has no attribute 'fp' to read from")
         with self._error_catcher():
-            if self._original is not None and is_response_to_head(self._original):
+            if self._original is not None and (is_response_to_head(self._original) or _forbids_content(self.status)):
                 self._original.close()
                 return
             if amt == 0:

@@ -7,7 +7,8 @@
 # Encoding: chunk_prefix writes a size line.
 #
 # Strict: 1 to 16 hex digits (leading zeros apart), CRLF line ends, no bare CR or LF or NUL in extensions. Lenient:
-# spaces and tabs after the size (servers pad it).
+# spaces and tabs after the size (servers pad it). Bounded: each size line, and in sum what size
+# lines have beyond an allowance for each chunk that grows with its data.
 #
 # Threading kind: frozen (functions over the caller's struct).
 
@@ -32,6 +33,7 @@ cdef struct ChunkState:
     uint64_t size                # of the current chunk, as announced
     uint32_t line_len            # octets of the size line so far
     uint32_t n_digits            # significant digits so far
+    uint32_t excess              # octets of size lines beyond their allowance, over all chunks
 
 # Eats framing octets of p[0:n]; *eaten says how many. WP_OK: in CHUNK_DATA (remaining > 0) or CHUNK_TRAILER.
 cdef wp_status chunk_advance(ChunkState *chunk, const char *p, size_t n, size_t *eaten) noexcept nogil

@@ -7,7 +7,7 @@ See chunked.pxd for the contract, for what is strict and what lenient.
 Threading kind: frozen.
 """
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
 from wirepool._core.bytes_ cimport WP_VALUE, wp_class, wp_hex
@@ -15,6 +15,7 @@ from wirepool._core.errors cimport raise_status
 from wirepool._core.status cimport (
     WP_BAD_CHUNK_END,
     WP_BAD_CHUNK_SIZE,
+    WP_CHUNK_EXCESS,
     WP_CHUNK_LINE_TOO_LONG,
     WP_NEED_MORE,
     WP_OK,
@@ -26,8 +27,14 @@ cdef enum:
     MAX_DIGITS = 16
     # One size line with its extensions: hyper's limit on extensions; nothing in the wild comes near.
     MAX_CHUNK_LINE = 16384
+    # What all size lines together may have beyond their allowance, which is so much for each chunk and as much again
+    # for each octet of its data. Go's numbers (CVE-2023-39326): a stream with a signature in every chunk may go on
+    # for ever, a kilobyte of extensions for every octet of data may not.
+    MAX_EXCESS = 16384
+    ALLOWANCE = 16
+    ALLOWANCE_PER_OCTET = 2
 
-LIMITS = {"MAX_CHUNK_LINE": MAX_CHUNK_LINE, "MAX_DIGITS": MAX_DIGITS}
+LIMITS = {"MAX_CHUNK_LINE": MAX_CHUNK_LINE, "MAX_DIGITS": MAX_DIGITS, "MAX_EXCESS": MAX_EXCESS}
 
 
 cdef wp_status _size_digit(ChunkState *chunk, unsigned char digit) noexcept nogil:
@@ -67,12 +74,28 @@ cdef wp_status _size_line(ChunkState *chunk, char c) noexcept nogil:
     return WP_OK
 
 
+cdef wp_status _count_excess(uint32_t *excess, uint32_t line_len, uint64_t size) noexcept nogil:
+    """A size line of `line_len` octets, its end included, announced a chunk of `size` octets."""
+    cdef uint64_t owed = <uint64_t>excess[0] + line_len
+    cdef uint64_t allowed = ALLOWANCE + ALLOWANCE_PER_OCTET * min(size, <uint64_t>(2 * MAX_EXCESS))
+    excess[0] = <uint32_t>(owed - allowed) if owed > allowed else 0
+    return WP_CHUNK_EXCESS if excess[0] > MAX_EXCESS else WP_OK
+
+
 cdef wp_status _end_of_size(ChunkState *chunk, char c) noexcept nogil:
     if c != c'\n':
         return WP_BAD_CHUNK_SIZE
+    if _count_excess(&chunk.excess, chunk.line_len + 1, chunk.size) != WP_OK:
+        return WP_CHUNK_EXCESS
     chunk.remaining = chunk.size
     chunk.state = CHUNK_DATA if chunk.size else CHUNK_TRAILER
     return WP_OK
+
+
+cdef void _next_chunk(ChunkState *chunk) noexcept nogil:
+    cdef uint32_t excess = chunk.excess
+    memset(chunk, 0, sizeof(ChunkState))
+    chunk.excess = excess
 
 
 cdef wp_status chunk_advance(ChunkState *chunk, const char *p, size_t n, size_t *eaten) noexcept nogil:
@@ -85,7 +108,7 @@ cdef wp_status chunk_advance(ChunkState *chunk, const char *p, size_t n, size_t 
             chunk.state = CHUNK_DATA_LF
             status = WP_OK if p[i] == c'\r' else WP_BAD_CHUNK_END
         elif chunk.state == CHUNK_DATA_LF:
-            memset(chunk, 0, sizeof(ChunkState))
+            _next_chunk(chunk)
             status = WP_OK if p[i] == c'\n' else WP_BAD_CHUNK_END
         else:
             status = _size_line(chunk, p[i])
@@ -125,19 +148,21 @@ def encode_chunk(bytes data not None):
     return prefix[:n] + data + b"\r\n"
 
 
-def parse_chunk_size(bytes line not None):
-    """The size in a complete size line (with its CRLF): for the compatible gear, which reads lines.
+def parse_chunk_size(bytes line not None, uint32_t excess=0):
+    """(size, excess) of a complete size line (with its CRLF): for the compatible gear, which reads lines.
 
-    Raises ProtocolViolation for what the fast gear refuses.
+    `excess` is what the line of the chunk before gave, 0 for the first. Raises ProtocolViolation for what the fast gear
+    refuses.
     """
     cdef ChunkState chunk
     cdef size_t eaten = 0
     cdef wp_status status
     memset(&chunk, 0, sizeof(chunk))
+    chunk.excess = excess
     status = chunk_advance(&chunk, line, <size_t>len(line), &eaten)
     if status != WP_OK or eaten != <size_t>len(line):
         raise_status(status if status < 0 else WP_BAD_CHUNK_SIZE, line[:200])
-    return chunk.size
+    return chunk.size, chunk.excess
 
 
 def decode_chunked(bytes data not None, sizes=None):

@@ -335,6 +335,8 @@ cdef wp_status head_parse(const char *p, size_t n, HeadInfo *out) noexcept nogil
         # RFC 9112 6.3 item 3: chunked wins over a length, whatever it says, and the connection is not used again.
         out.doubtful = out.doubtful or out.content_length >= 0 or out.length_status != WP_OK or out.version < 11
         out.length_status = WP_OK
+    if out.length_status != WP_OK:
+        out.doubtful = True          # where there is no body, this is no error
     return WP_OK
 
 
@@ -414,6 +416,17 @@ cdef str reason_of(const char *p, const HeadInfo *info):
 def parse_fields(bytes head not None, bint has_status_line=True):
     """The header fields of a complete head, or of a trailer section, as a list of (name, value)."""
     return fields_of(<const char *>head, <size_t>len(head), has_status_line)
+
+
+def parse_trailers(bytes section not None):
+    """(fields, sound) of a complete trailer section, its blank line included: for the compatible gear.
+
+    What cannot be read safely is left out as a whole. `sound`: the connection may be used again.
+    """
+    cdef bint doubtful = False
+    if fields_check(section, <size_t>len(section), &doubtful) != WP_OK:
+        return [], False
+    return fields_of(section, <size_t>len(section), False), not doubtful
 
 
 def parse_head(bytes head not None, bint head_request=False):

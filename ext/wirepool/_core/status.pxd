@@ -22,6 +22,7 @@ cdef enum wp_status:
     WP_HEAD_TOO_LARGE = -22
     WP_CHUNK_LINE_TOO_LONG = -23
     WP_TOO_MANY_INTERIM = -24
+    WP_CHUNK_EXCESS = -25        # chunk-size lines, in sum, out of proportion to the data
 
     # the connection ended
     WP_EOF_NO_RESPONSE = -40     # before the first byte of the response

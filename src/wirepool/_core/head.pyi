@@ -27,6 +27,9 @@ class Head(TypedDict):
 def parse_fields(head: bytes, has_status_line: bool = True) -> list[tuple[str, str]]:
     """The header fields of a complete head, or of a trailer section, as (name, value) pairs, latin-1."""
 
+def parse_trailers(section: bytes) -> tuple[list[tuple[str, str]], bool]:
+    """(fields, whether the connection may be used again) of a complete trailer section, its blank line included."""
+
 def parse_head(head: bytes, head_request: bool = False) -> Head:
     """A complete head; raises ProtocolViolation. ``head_request``: the request's method was HEAD."""
 

@@ -12,6 +12,7 @@ from wirepool._core import chunked
 from wirepool._core.errors import STATUS, ProtocolViolation
 
 MAX_CHUNK_LINE = chunked.LIMITS["MAX_CHUNK_LINE"]
+MAX_EXCESS = chunked.LIMITS["MAX_EXCESS"]
 NAMES = {value: name for name, value in STATUS.items()}
 
 Outcome = tuple[bytes, list[int], int, bool] | str
@@ -133,9 +134,46 @@ def test_the_limit_on_a_size_line_is_exact() -> None:
             assert decode(line, sizes) == "CHUNK_LINE_TOO_LONG"
 
 
-def test_the_limit_on_a_size_line_is_for_each_chunk() -> None:
-    one = b"1;" + b"x" * 10000 + b"\r\nz\r\n"
-    assert decode(one * 10) == (b"z" * 10, [1] * 10, 10 * len(one), False)
+def chunk(size: int, extension: int) -> bytes:
+    """A chunk whose size line has an extension of so many octets."""
+    return b"%x;" % size + b"x" * (extension - 1) + b"\r\n" + b"z" * size + b"\r\n"
+
+
+@pytest.mark.parametrize("size", [1, 7, 300, 7000])
+def test_extensions_in_proportion_to_the_data_may_go_on_for_ever(size: int) -> None:
+    allowed = 16 + 2 * size - len(b"%x\r\n" % size)
+    one = chunk(size, allowed)
+    n = 3 * MAX_EXCESS // allowed + 2
+    assert decode(one * n) == (b"z" * (size * n), [size] * n, n * len(one), False)
+
+
+def test_a_signature_in_every_chunk_is_nothing() -> None:
+    one = b"10000;chunk-signature=" + b"0" * 64 + b"\r\n" + bytes(65536) + b"\r\n"
+    assert decode(one * 300)[1] == [65536] * 300
+
+
+@pytest.mark.parametrize("over", [1, 50, 1000, 16000])
+def test_the_limit_on_extensions_in_sum_is_exact(over: int) -> None:
+    one = chunk(1, 16 + 2 - 3 + over)
+    n, rest = divmod(MAX_EXCESS, over)
+    last = chunk(1, 16 + 2 - 3 + rest)
+    assert decode(one * n + last)[1] == [1] * (n + 1)
+    assert decode(one * n + chunk(1, 16 + 2 - 3 + rest + 1)) == "CHUNK_EXCESS"
+    assert decode(one * (n + 1)) == "CHUNK_EXCESS"
+
+
+def test_data_make_up_for_extensions() -> None:
+    rounds = chunk(1, 8000) + chunk(4000, 2)
+    assert decode(rounds * 20)[1] == [1, 4000] * 20
+
+
+def test_leading_zeros_and_padding_count_as_well() -> None:
+    for one in (b"0" * 1000 + b"1\r\nz\r\n", b"1" + b" " * 1000 + b"\r\nz\r\n"):
+        assert decode(one * 20, (1,) * (20 * len(one))) == "CHUNK_EXCESS"
+
+
+def test_the_largest_chunk_makes_up_for_all() -> None:
+    assert decode(chunk(1, 16000) + b"7fffffffffffffff\r\nabc")[1] == [1, 2**63 - 1]
 
 
 # --- encoding ---------------------------------------------------------------------------------------------------------
@@ -164,7 +202,19 @@ def test_what_was_encoded_decodes_to_itself() -> None:
     [(b"0\r\n", 0), (b"1F;x=y\r\n", 31), (b"000a \r\n", 10), (b"7fffffffffffffff\r\n", 2**63 - 1)],
 )
 def test_a_size_line_is_read(line: bytes, size: int) -> None:
-    assert chunked.parse_chunk_size(line) == size
+    assert chunked.parse_chunk_size(line) == (size, 0)
+
+
+def test_size_lines_by_themselves_are_bounded_in_sum() -> None:
+    line = b"1;" + b"x" * 996 + b"\r\n"
+    excess = 0
+    for n in range(1, 17):
+        size, excess = chunked.parse_chunk_size(line, excess)
+        assert (size, excess) == (1, n * (1000 - 18))
+    with pytest.raises(ProtocolViolation) as caught:
+        chunked.parse_chunk_size(line, excess)
+    assert caught.value.status == STATUS["CHUNK_EXCESS"]
+    assert chunked.parse_chunk_size(b"ffff\r\n", excess) == (0xFFFF, 0)
 
 
 @pytest.mark.parametrize("line", [*BAD_SIZES, b"", b"3", b"3\r", b"3\r\nx", b"3;x", b"0\r\n\r\n"], ids=repr)
