@@ -1,186 +1,133 @@
 """The corpus of responses through the whole client: what it makes of them, and whether the connection is used again.
 
-The cases are those of ``tests/data/wire_cases.json``; a larger set may lie in ``shared/wire_cases/cases.json`` beside
-the repository, or in the directory that ``WIREPOOL_WIRE_CASES`` names. ``tests/unit/core`` asks the exchange alone.
+Here each case is read in every way, and cut at some positions, each with another way to read; ``make corpus`` does all
+positions in all ways. ``tests/corpus`` has the cases and the server; ``tests/unit/core`` asks the exchange alone.
 """
 
 from __future__ import annotations
 
-import base64
-import contextlib
-import hashlib
 import itertools
-import json
-import os
-import socket
-import threading
-import zlib
-from collections.abc import Callable
-from pathlib import Path
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from behaviour.talk import SOON, answering, is_fast
-from servers.scripted import Connection, Script, ScriptedServer, response
-from wirepool import HTTPConnectionPool, exceptions
+from behaviour.talk import SOON, is_fast
+from corpus.cases import DEPARTURES, Case, every_case, given_cases, own_cases
+from corpus.reading import READERS
+from corpus.trial import Found, Poisoned, Stage, cuts_of, try_out
 
-ROOT = Path(__file__).parents[2]
+CASES = every_case()
 
-
-def corpus() -> Path:
-    """The file with the cases."""
-    named = os.environ.get("WIREPOOL_WIRE_CASES")
-    if named:
-        return Path(named) / "cases.json"
-    larger = ROOT.parent / "shared" / "wire_cases" / "cases.json"
-    return larger if larger.exists() else ROOT / "tests" / "data" / "wire_cases.json"
-
-
-CASES: list[dict[str, Any]] = json.loads(corpus().read_text(encoding="utf-8"))
-
-PROBE = response(b"the next request's own answer")
-
-# Long responses would take minutes byte by byte.
-SMALL = 4000
-
-# How long the client waits in those cases that leave it waiting for what never comes.
-PATIENCE = 0.4
-
-# An error counts as one of a family if it is one of these: some never come bare, but as a ProtocolError's cause.
-FAMILIES: dict[str, tuple[type[Exception], ...]] = {
-    "ProtocolError": (exceptions.ProtocolError, exceptions.InvalidHeader),
-    "IncompleteRead": (exceptions.IncompleteRead, exceptions.ProtocolError),
-    "InvalidChunkLength": (exceptions.InvalidChunkLength, exceptions.ProtocolError),
-    "DecodeError": (exceptions.DecodeError,),
-    "HeaderParsing": (exceptions.HeaderParsingError, exceptions.InvalidHeader, exceptions.ProtocolError),
-    "Timeout": (exceptions.TimeoutError,),
+# How many cases of each kind reliability asks for.
+WANTED = {
+    "status-line": 86,
+    "headers": 89,
+    "content-length": 65,
+    "transfer-encoding": 33,
+    "chunked-valid": 29,
+    "chunked-hostile": 65,
+    "no-body": 26,
+    "informational": 30,
+    "until-close": 11,
+    "persistence": 21,
+    "trailing-data": 19,
+    "content-encoding": 45,
 }
 
-# Cases that say what should be, and why it is not so here.
-DEPARTURES: dict[str, str] = {
-    "ce-gzip-truncated": "gives what could be decoded, as urllib3, curl and httpx do; the framing was complete",
-    "ce-deflate-truncated": "the same",
-}
+# Octet by octet, and cut in two at so many positions: these take time.
+SMALL = 400
+POSITIONS = 6
 
 
-def wire_of(case: dict[str, Any]) -> bytes:
-    data = base64.b64decode(case["response_b64"])
-    return zlib.decompress(data) if case.get("response_encoding") == "zlib" else data
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Stage]:
+    with Stage() as it:
+        yield it
 
 
-def pieces_of(case: dict[str, Any], way: str) -> list[tuple[bytes, float]]:
-    """What is sent, with the pause before each piece."""
-    data, pauses = wire_of(case), dict(case.get("pause_at") or ())
-    cuts = range(1, len(data)) if way == "bytes" else sorted(pauses)
-    edges = [0, *cuts, len(data)]
-    return [(data[start:end], pauses.get(start, 0.0)) for start, end in itertools.pairwise(edges)]
+def ways(case: Case) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Whole in every way to read; cut in ways that take turns, from another one on in each case."""
+    yield from ((reader, ()) for reader in READERS)
+    if case.stalls:
+        return
+    readers = itertools.cycle(READERS)
+    for _ in range(len(case.wire) % len(READERS)):
+        next(readers)
+    if len(case.wire) <= SMALL:
+        yield next(readers), tuple(range(1, len(case.wire)))
+    yield from ((next(readers), cuts) for cuts in cuts_of(case, POSITIONS))
 
 
-def playing(case: dict[str, Any], way: str, sent: threading.Event) -> Script:
-    """Sends the case, tells when all of it is out, and answers what comes next by the probe."""
-
-    def serve(conn: Connection) -> None:
-        conn.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        conn.recv()
-        try:
-            for piece, pause in pieces_of(case, way):
-                if pause:
-                    conn.pause(pause)
-                conn.send(piece)
-            if case["close"]:
-                conn.close()
-        finally:
-            sent.set()
-        while not case["close"]:
-            conn.recv()
-            conn.send(PROBE)
-
-    return serve
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_case(stage: Stage, gear: str, case: Case) -> None:
+    whole = try_out(stage, case, "preload")
+    assert whole is not None
+    assert not case.misses(whole), case.why
+    for reader, cuts in ways(case):
+        found = try_out(stage, case, reader, cuts)
+        assert found in (None, whole), (reader, cuts)
 
 
-def accepted_by(case: dict[str, Any]) -> list[dict[str, Any]]:
-    """The outcomes that are right."""
-    return [case["expect"], *(case.get("also_ok") or ())]
-
-
-def outcome_of(pool: HTTPConnectionPool, case: dict[str, Any], way: str) -> Any:
-    """The response, read to its end, or the error."""
-    preload = way != "streamed"
-    stalls = any(expected.get("error_family") == "Timeout" for expected in accepted_by(case))
-    timeout = PATIENCE if stalls else SOON
-    try:
-        reply: Any = pool.urlopen(
-            case["method"], "/case", retries=False, redirect=False, timeout=timeout, preload_content=preload
-        )
-        with contextlib.closing(reply):
-            reply.content = reply.data if preload else b"".join(reply.stream(1000, decode_content=True))
-    except exceptions.HTTPError as error:
-        return error
-    return reply
-
-
-def is_reused(server: ScriptedServer, pool: HTTPConnectionPool) -> bool:
-    """Whether the next request goes over the same connection; in any case its answer must be its own."""
-    probe = pool.urlopen("GET", "/probe", retries=False, timeout=SOON, pool_timeout=1)
-    assert probe.data == b"the next request's own answer"
-    return len(server.connections) == 1
-
-
-def misses(found: Any, reused: bool, expected: dict[str, Any]) -> list[str]:
-    """In what an outcome differs from what was expected."""
-    wrong = []
-    if expected.get("reusable") is not None and reused is not expected["reusable"]:
-        wrong.append(f"reusable: {reused}")
-    if isinstance(found, Exception):
-        family = FAMILIES.get(expected.get("error_family") or "", (exceptions.HTTPError,))
-        return wrong if expected["outcome"] == "error" and isinstance(found, family) else [*wrong, repr(found)]
-    if expected["outcome"] == "error":
-        return [*wrong, f"response {found.status} {found.content[:50]!r}"]
-    seen: dict[str, Any] = {name: getattr(found, name) for name in ("status", "reason", "version") if name in expected}
-    wrong += [f"{name}: {value!r}" for name, value in seen.items() if value != expected[name]]
-    wrong += [
-        f"{k}: {found.headers.get(k)!r}" for k, v in expected.get("headers", {}).items() if found.headers.get(k) != v
-    ]
-    for name, values in expected.get("headers_list", {}).items():
-        if found.headers.getlist(name) != values:
-            wrong.append(f"{name}: {found.headers.getlist(name)!r}")
-    wrong += [f"{name} is there" for name in expected.get("headers_absent", ()) if name in found.headers]
-    return wrong + wrong_content(found.content, expected)
-
-
-def wrong_content(content: bytes, expected: dict[str, Any]) -> list[str]:
-    right = [
-        "body_b64" not in expected or content == base64.b64decode(expected["body_b64"]),
-        "body_len" not in expected or len(content) == expected["body_len"],
-        "body_sha256" not in expected or hashlib.sha256(content).hexdigest() == expected["body_sha256"],
-    ]
-    return [] if all(right) else [f"body: {content[:50]!r}"]
-
-
-def suits(case: dict[str, Any], way: str) -> bool:
-    return way != "bytes" or len(wire_of(case)) <= SMALL
-
-
-RUNS = [(case, way) for case in CASES for way in ("whole", "bytes", "streamed") if suits(case, way)]
-
-
-@pytest.mark.parametrize(("case", "way"), RUNS, ids=[f"{case['id']}-{way}" for case, way in RUNS])
-def test_case(scripted: Callable[..., ScriptedServer], gear: str, case: dict[str, Any], way: str) -> None:
-    sent = threading.Event()
-    server = scripted(playing(case, way, sent), default=answering(PROBE))
-    with HTTPConnectionPool(server.host, server.port, block=True) as pool:
-        found = outcome_of(pool, case, way)
-        if not isinstance(found, Exception):
-            assert is_fast(found) is (gear == "fast")
-        assert sent.wait(SOON)
-        reused = is_reused(server, pool)
-    wrong = [misses(found, reused, expected) for expected in accepted_by(case)]
-    if all(wrong) and case["strictness"] != "any":
-        assert case["strictness"] == "should", wrong
-        assert case["id"] in DEPARTURES, wrong
+def test_either_gear_is_what_it_is_called(stage: Stage, gear: str) -> None:
+    case = next(case for case in CASES if case.name == "cl-5")
+    stage.prepare(case.wire, (), case.close)
+    with stage.pool() as pool:
+        assert is_fast(pool.urlopen("GET", "/case", timeout=SOON)) is (gear == "fast")
+        stage.end()
 
 
 def test_departures_are_of_cases_that_allow_them() -> None:
-    allowed = {case["id"] for case in CASES if case["strictness"] == "should"}
+    allowed = {case.name for case in given_cases() if case.strictness == "should"}
     assert DEPARTURES.keys() <= allowed
+
+
+def test_there_are_enough_cases_of_each_kind() -> None:
+    found = Counter(case.category for case in [*given_cases(), *own_cases()])
+    assert not {kind: (found[kind], wanted) for kind, wanted in WANTED.items() if found[kind] < wanted}
+
+
+def test_names_are_used_once() -> None:
+    assert not [name for name, count in Counter(case.name for case in CASES).items() if count > 1]
+
+
+# --- that the harness would notice ------------------------------------------------------------------------------------
+
+
+def some_case(wire: bytes, **more: Any) -> Case:
+    return Case("x", "trailing-data", wire, (), "", **more)
+
+
+def test_pieces_come_one_by_one(stage: Stage, gear: str) -> None:
+    wire = b"HTTP/1.1 200 OK\r\n\r\nabcdef"
+    stage.prepare(wire, (21, 22), True)
+    with stage.pool() as pool:
+        response = pool.urlopen("GET", "/case", timeout=SOON, preload_content=False)
+        assert b"".join(response.stream()) == b"abcdef"
+        stage.end()
+
+
+def test_what_comes_late_has_come_before_the_next_request(stage: Stage, gear: str) -> None:
+    wire = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx"
+    found = try_out(stage, some_case(wire), "preload", (40,))
+    assert found == Found("response", 200, 11, "OK", (("Content-Length", "2"),), b"ok", False)
+
+
+def test_a_poisoned_request_is_noticed(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    wire = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+    monkeypatch.setattr("corpus.trial._counter", itertools.repeat(7))
+    assert try_out(stage, some_case(wire), "read") is not None
+
+    class Wrong:
+        status, data = 200, b"8 1"
+
+    def urlopen(self: Any, method: str, url: str, **kw: Any) -> Any:
+        return Wrong() if url.startswith("/probe") else original(self, method, url, **kw)
+
+    from wirepool.connectionpool import HTTPConnectionPool
+
+    original = HTTPConnectionPool.urlopen
+    monkeypatch.setattr(HTTPConnectionPool, "urlopen", urlopen)
+    with pytest.raises(Poisoned):
+        try_out(stage, some_case(wire), "read")
