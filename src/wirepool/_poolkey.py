@@ -158,5 +158,4 @@ def _options(key_class: type[PoolKey]) -> dict[str, None]:
 key_fn_by_scheme = {
     "http": functools.partial(_default_key_normalizer, PoolKey),
     "https": functools.partial(_default_key_normalizer, PoolKey),
-    "http+unix": functools.partial(_default_key_normalizer, PoolKey),
 }

@@ -3,8 +3,10 @@
 The host of the URL is the path of the socket, percent-encoded; requests carry ``Host: localhost``. All else is plain
 HTTP, in both gears.
 
-Nobody but the program itself may send it to a socket of this machine: a redirect from elsewhere to one, or from one
-socket to another, is not followed.
+Nobody but the program itself may send it to a socket of this machine, whose daemons trust whoever reaches them. So a
+manager serves such URLs only with ``unix_sockets=True``: others may have their URLs from strangers. A redirect from
+elsewhere to a socket, or from one socket to another, is never followed. ``UnixHTTPConnectionPool(path)`` is for$
+programs that need no URL.
 
 Threading: as ``connection`` and ``connectionpool``.
 """

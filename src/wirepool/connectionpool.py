@@ -948,5 +948,4 @@ _gear.declare(UnixHTTPConnectionPool, UnixHTTPConnection, HTTPResponse, Retry)
 _CLASSES: dict[str, type[HTTPConnectionPool]] = {
     "http": HTTPConnectionPool,
     "https": HTTPSConnectionPool,
-    "http+unix": UnixHTTPConnectionPool,
 }

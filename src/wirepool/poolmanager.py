@@ -74,7 +74,6 @@ _KNOWN_KEYS = 256
 pool_classes_by_scheme: dict[str, Any] = {
     "http": HTTPConnectionPool,
     "https": HTTPSConnectionPool,
-    "http+unix": UnixHTTPConnectionPool,
 }
 
 
@@ -101,7 +100,8 @@ class PoolManager(RequestMethods):
     :param headers: header fields of requests that bring none.
     :param connection_pool_kw: for the pools, see :class:`~wirepool.HTTPConnectionPool` and
         :class:`~wirepool.HTTPSConnectionPool`; and ``trust_env=True``: go through the proxies that the environment
-        names (``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY``, ``NO_PROXY``, in either case), asked at each request.
+        names (``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY``, ``NO_PROXY``, in either case), asked at each request;
+        ``unix_sockets=True``: serve ``http+unix://`` URLs, which reach the daemons of this machine.
         Hooks (``on_request`` ...) hold for all pools of this manager, and are its attributes, too.
 
     ::
@@ -125,6 +125,7 @@ class PoolManager(RequestMethods):
     ) -> None:
         super().__init__(headers)
         self.trust_env: bool = connection_pool_kw.pop("trust_env", False)
+        unix_sockets = connection_pool_kw.pop("unix_sockets", False)
         self._registered = _hooks.taken_from(connection_pool_kw)
         # Managers for the proxies that the environment named, by URL.
         self._by_proxy: dict[str, PoolManager] = {}
@@ -134,6 +135,9 @@ class PoolManager(RequestMethods):
         self.pools: RecentlyUsedContainer[PoolKey, Any] = RecentlyUsedContainer(num_pools, self._forget_pool)
         self.pool_classes_by_scheme = pool_classes_by_scheme
         self.key_fn_by_scheme = key_fn_by_scheme.copy()
+        if unix_sockets:
+            self.pool_classes_by_scheme = {**pool_classes_by_scheme, _UNIX: UnixHTTPConnectionPool}
+            self.key_fn_by_scheme[_UNIX] = key_fn_by_scheme["http"]
         # Origin as it was spelled -> route; valid for the container and the keywords below.
         self._routes: dict[str, _Route] = {}
         # URL -> (route, target), for the same time.

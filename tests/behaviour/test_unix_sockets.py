@@ -8,6 +8,7 @@ import http.client
 import logging
 import os
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
@@ -65,6 +66,12 @@ class UnixServer(ScriptedServer):
 
 
 Serve = Callable[..., UnixServer]
+
+
+@pytest.fixture
+def manager(gear: str) -> Iterator[PoolManager]:
+    with PoolManager(unix_sockets=True) as it:
+        yield it
 
 
 def url_of(path: Any) -> str:
@@ -131,10 +138,39 @@ def test_a_manager_and_the_root(serve: Serve, manager: PoolManager) -> None:
 
 def test_without_a_manager(serve: Serve, gear: str) -> None:
     server = serve(default=answering(OK))
-    assert wirepool.request("GET", server.url + "/").data == b"ok"
-    with wirepool.connection_from_url(server.url) as pool:
-        assert type(pool) is UnixHTTPConnectionPool
+    with UnixHTTPConnectionPool(os.fsdecode(server.path)) as pool:
         assert pool.request("GET", "/").data == b"ok"
+
+
+@pytest.mark.parametrize("options", [{}, {"unix_sockets": False}, {"trust_env": True}])
+def test_only_if_asked_for(serve: Serve, gear: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """URLs often come from strangers, and the daemons of a machine trust who reaches their sockets."""
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    server = serve(default=answering(OK))
+    with PoolManager(**options) as manager:
+        for ask in (lambda: manager.request("GET", server.url + "/"), lambda: manager.connection_from_url(server.url)):
+            with pytest.raises(URLSchemeUnknown):
+                ask()
+    with pytest.raises(URLSchemeUnknown):
+        wirepool.request("GET", server.url + "/")
+    assert type(wirepool.connection_from_url(server.url)) is HTTPConnectionPool  # which looks for a host of that name
+    assert not server.connections
+
+
+def test_not_for_who_takes_us_for_urllib3(serve: Serve) -> None:
+    server = serve(default=answering(OK))
+    program = (
+        "import urllib3, sys\n"
+        "try: urllib3.PoolManager().request('GET', sys.argv[1])\n"
+        "except urllib3.exceptions.URLSchemeUnknown: pass\n"
+        "else: raise SystemExit('served')\n"
+        "assert urllib3.PoolManager(unix_sockets=True).request('GET', sys.argv[1]).data == b'ok'\n"
+    )
+    run = [sys.executable, "-m", "wirepool", "exec", "-c", program, server.url]
+    done = subprocess.run(run, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_streaming_and_reuse(serve: Serve, pool_on: Pools, gear: str) -> None:
@@ -180,7 +216,7 @@ def test_options_of_connections(serve: Serve, gear: str) -> None:
     server = serve(default=answering(OK))
     options = [(socket.SOL_SOCKET, socket.SO_SNDBUF, 20_000)]
     with PoolManager(
-        socket_options=options, timeout=3, blocksize=5, resolve={"localhost:80": ["127.0.0.1"]}
+        unix_sockets=True, socket_options=options, timeout=3, blocksize=5, resolve={"localhost:80": ["127.0.0.1"]}
     ) as manager:
         answer: Any = manager.request("GET", server.url, preload_content=False)
         sock = answer.connection.sock
@@ -449,7 +485,7 @@ def test_the_url_of_the_same_socket(serve: Serve, pool_on: Pools) -> None:
     server = serve(name="s p.sock", default=lead)
     for url in (server.url, server.url.replace("http", "HTTP"), server.url.replace("%2F", "%2f")):
         asked.append(url)
-        with PoolManager() as manager:
+        with PoolManager(unix_sockets=True) as manager:
             assert manager.request("GET", server.url + "/a", headers={"Authorization": "kept"}).data == b"ok"
         assert pool_on(server, retries=3).urlopen("GET", "/a", headers={"Authorization": "kept"}).data == b"ok"
     assert [request.target for request in server.requests] == ["/a", "/b"] * 6
@@ -479,13 +515,19 @@ def test_nobody_else_leads_to_a_socket(
     private = serve(default=answering(response(b"private")))
     location = spell(private.url) + "/secret"
     for origin in (scripted(default=answering(to(location))), serve(name="b.sock", default=answering(to(location)))):
-        with PoolManager(block=True) as manager:
+        with PoolManager(block=True, unix_sockets=True) as manager:
             with pytest.raises(URLSchemeUnknown):
                 manager.request("GET", origin.url + "/", preload_content=preload)
             assert free_slots(manager.connection_from_url(origin.url)) == 1
-        with wirepool.connection_from_url(origin.url) as pool, pytest.raises(HostChangedError):
+        with _pool_to(origin) as pool, pytest.raises(HostChangedError):
             pool.request("GET", "/")
     assert private.connections == []
+
+
+def _pool_to(origin: ScriptedServer) -> HTTPConnectionPool:
+    if isinstance(origin, UnixServer):
+        return UnixHTTPConnectionPool(os.fsdecode(origin.path))
+    return wirepool.connection_from_url(origin.url)
 
 
 def test_a_socket_does_not_lead_to_another_by_its_name_alone(serve: Serve, manager: PoolManager) -> None:
@@ -504,7 +546,7 @@ def test_proxies_have_nothing_to_do_with_it(serve: Serve, gear: str, monkeypatch
     with ProxyServer() as proxy:
         for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
             monkeypatch.setenv(name, proxy.url)
-        with PoolManager(trust_env=True) as manager:
+        with PoolManager(trust_env=True, unix_sockets=True) as manager:
             assert manager.request("GET", server.url).data == b"ok"
         with ProxyManager(proxy.url) as manager, pytest.raises(URLSchemeUnknown):
             manager.request("GET", server.url)

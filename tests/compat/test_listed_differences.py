@@ -616,9 +616,9 @@ def additions(w: World) -> Any:
     return outcome(lambda: w.lib.Timeout(deadline=1).total), [hasattr(answer, name) for name in names]
 
 
-@differs("`http+unix://`, `resolver=`, `resolve=`")
+@differs("`unix_sockets=` (`http+unix://`), `resolver=`, `resolve=`")
 def more_keywords(w: World) -> Any:
-    keywords = ("resolver", "resolve", "trust_env", "cert_data", "key_data", "ssl_resumption")
+    keywords = ("unix_sockets", "resolver", "resolve", "trust_env", "cert_data", "key_data", "ssl_resumption")
     return [outcome(lambda k=k: w.manager(**{k: None}).connection_from_host("h.test").host) for k in keywords]
 
 

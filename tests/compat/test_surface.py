@@ -41,8 +41,6 @@ ACCEPTED = {
     "connection._WrappedAndVerifiedSocket": "remembers what a session is to be resumed for",
     "poolmanager.PoolKey": "has our options",
     "poolmanager.SSL_KEYWORDS": "has our options",
-    "*pool_classes_by_scheme": "has unix sockets",
-    "*key_fn_by_scheme": "has unix sockets",
     "HTTP*ConnectionPool().pool": "IdleQueue, which has the methods of a LifoQueue",
     "HTTPResponse*().*_decoded_buffer": "made when there is something to keep",
     "contrib.pyopenssl.WrappedSocket.recv": "takes what a socket's takes, by name",
