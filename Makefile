@@ -7,6 +7,8 @@
 #   make dist                 sdist and wheel in dist/, checked and tested
 #   make test-sanitized       unit and behaviour tests under AddressSanitizer and UndefinedBehaviorSanitizer
 #   make test-debug           the same with C asserts on and Python's development mode
+#   make corpus               650 responses, every way to read, whole and cut at CUTS=40 positions (half an hour)
+#   make differential         COUNT=1000000 mutated responses beside h11, llhttp and http.client (minutes)  SEED=1
 #   make servers              install the real servers of the tests, where apt-get may; the above do it too
 #   make clean                remove all that the above made
 #
@@ -20,6 +22,10 @@ TESTS ?= tests
 PYTEST_ARGS ?=
 # Processes that run tests, a file at a time: many tests wait for time-outs. 0 for all in one process, e.g. to debug.
 JOBS ?= 6
+# Where each response of the corpus is cut, at most; how many mutated responses are compared, and which.
+CUTS ?= 40
+COUNT ?= 1000000
+SEED ?= 1
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -42,7 +48,7 @@ QUICK_TESTS := tests/unit tests/behaviour
 # Enough to see that a wheel has all it needs; the tests proper have run before.
 WHEEL_TESTS := tests/unit/core $(addprefix tests/behaviour/test_,requests.py reading.py poolmanager.py tls_options.py)
 
-.PHONY: demo test lint bench dist test-sanitized test-debug servers nginx clean
+.PHONY: demo test lint bench dist test-sanitized test-debug corpus differential servers nginx clean
 
 demo: $(VENV)/.with-demo $(VENV)/.installed
 	@$(VENV)/$(BIN)/wirepool demo
@@ -111,6 +117,14 @@ test-sanitized: servers
 
 test-debug: servers
 	$(call test_variant,debug,WIREPOOL_DEBUG=1,PYTHONDEVMODE=1)
+
+# --- minutes to hours ----------------------------------------------------------------------------------------------
+
+corpus: $(VENV)/.with-dev $(VENV)/.installed
+	@PYTHONPATH=tests $(PY) -m corpus --cuts $(CUTS)
+
+differential: $(VENV)/.with-dev $(VENV)/.installed
+	@PYTHONPATH=tests $(PY) -m differential --count $(COUNT) --seed $(SEED)
 
 # --- release -------------------------------------------------------------------------------------------------------
 
