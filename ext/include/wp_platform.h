@@ -132,6 +132,25 @@ static inline int wp_flag_take(wp_flag *flag) { return __atomic_exchange_n(flag,
 static inline void wp_flag_drop(wp_flag *flag) { __atomic_store_n(flag, 0, __ATOMIC_RELEASE); }
 #endif
 
+/* The namespace of an object, its __dict__.
+ *
+ * Python 3.11 makes the dict when it is first asked for, around the values that the object has until then. When making it
+ * sets off the garbage collector, and a finalizer, or a thread that comes in while that runs, asks for the namespace of
+ * the same object, two dicts own the same values, and memory is corrupted. Later Pythons collect between instructions
+ * only, or make the dict under a lock. */
+#ifdef Py_PYTHON_H
+static inline PyObject *wp_namespace(PyObject *obj) {
+#if PY_VERSION_HEX < 0x030C0000
+    int collecting = PyGC_Disable();
+    PyObject *namespace = PyObject_GenericGetDict(obj, NULL);
+    if (collecting) PyGC_Enable();
+    return namespace;
+#else
+    return PyObject_GenericGetDict(obj, NULL);
+#endif
+}
+#endif
+
 /* CPython gives a type a new version when it, or a base of it, is written to; 0 means "not known".
  * Reading it is how the gate learns, in a nanosecond, that nothing was patched since it last looked. */
 #ifdef Py_PYTHON_H

@@ -24,3 +24,4 @@ cdef extern from "wp_platform.h" nogil:
 cdef extern from "wp_platform.h":
     unsigned int wp_type_version(object type) noexcept
     uint64_t wp_dict_version(object dictionary) noexcept
+    dict wp_namespace(object obj)

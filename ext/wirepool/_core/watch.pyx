@@ -14,10 +14,7 @@ from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 
 from libc.stdint cimport uint64_t
 
-from wirepool._core.platform cimport wp_dict_version, wp_type_version
-
-cdef extern from "Python.h":
-    object PyObject_GenericGetDict(object obj, void *context)
+from wirepool._core.platform cimport wp_dict_version, wp_namespace, wp_type_version
 
 cdef enum:
     MAX_CLASSES = 16
@@ -117,11 +114,11 @@ cdef class Watch:
 
     def __call__(self, obj):
         """Same as allows(obj)."""
-        return self.intact() and not is_shadowed(PyObject_GenericGetDict(obj, NULL), self.shadows)
+        return self.intact() and not is_shadowed(wp_namespace(obj), self.shadows)
 
     def allows(self, obj):
         """Whether everything is still what it was, and none of `shadows` is an attribute of `obj` itself."""
-        return self.intact() and not is_shadowed(PyObject_GenericGetDict(obj, NULL), self.shadows)
+        return self.intact() and not is_shadowed(wp_namespace(obj), self.shadows)
 
 
 cdef str _MARK = "_watched"
