@@ -22,11 +22,11 @@ __all__ = ["begin", "finish", "shut_down", "wake_reader"]
 
 def begin(conn: HTTPConnection) -> None:
     """Before the standard library closes the socket: end the waits of others."""
-    sock = conn._exchange_sock
-    if conn._exchange is not None:
-        # Who still has its response must not read on: the descriptor may be somebody else's soon.
-        conn._exchange.abandon()
-    if conn._is_busy() and sock is not None and conn.sock is sock:
+    exchange, sock = conn._exchange, conn._exchange_sock
+    # Who still has its response must not read on, and who is about to send must not: the descriptor may be somebody
+    # else's soon.
+    is_out = exchange is None or exchange.retire() or conn._is_shared()
+    if not is_out and sock is not None and conn.sock is sock:
         shut_down(sock)
         conn._doomed = sock  # left to who is inside
         conn.sock = None

@@ -11,6 +11,7 @@ Threading: confined, like the standard library's.
 
 from __future__ import annotations
 
+import errno
 import weakref
 from http.client import HTTPConnection as _HTTPConnection
 from http.client import ResponseNotReady
@@ -162,7 +163,10 @@ class HTTPConnection(_HTTPConnection):
             self._send_with_head(next(pieces, b""))
         else:
             self.endheaders()
+        sock = self.sock
         for piece in pieces:
+            if self.sock is not sock:  # send() would open another, and the rest of a body is no request
+                raise ConnectionAbortedError(errno.ECONNABORTED, "the connection was closed while a request was sent")
             self.send(piece)
 
     def _may_join(self) -> bool:

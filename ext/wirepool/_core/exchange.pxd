@@ -74,6 +74,7 @@ cdef class Exchange:
     cdef bint eof
     cdef bint cut                # the stream ended without the close_notify that TLS owes
     cdef bint unwanted           # abandoned while a thread was inside
+    cdef bint retired            # its descriptor was closed: its number may be somebody else's
     cdef readonly bint reusable
     cdef readonly bint answered  # of a failed exchange: octets of a response had arrived
     cdef readonly bytes trailer_section     # raw, or None
@@ -96,6 +97,7 @@ cdef class Exchange:
     cdef int _send_object(self, const char *body, size_t body_len, double timeout) except -1
     cdef int _hand_over(self, const char *body, size_t body_len, double timeout) except -1
     cdef int _hand_over_tls(self, const char *rest, size_t n, double timeout) except -1
+    cdef int _check_sending(self) except -1
     cdef int _send_block(self, const char *body, size_t body_len, double timeout) except -1
     cdef int _send_last_block(self, double timeout) except -1
     cdef bint _send_and_get_head(self, const char *body, size_t n, double timeout) except -1

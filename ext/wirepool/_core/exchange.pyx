@@ -169,6 +169,8 @@ cdef class Exchange:
         return 0
 
     cdef bint _is_alive(self) except -1:
+        if self.retired:
+            return False
         if self.poll_fd < 0:
             return True
         # What was decrypted and not asked for counts as much as what the socket has.
@@ -229,6 +231,10 @@ cdef class Exchange:
         return 0
 
     cdef int _start(self, method, target, headers, object body_len, long max_fields) except -1:
+        if self.retired:
+            self.phase = PHASE_SENDING
+            self._break()
+            raise_status(WP_EOF_NO_RESPONSE)
         if self.phase != PHASE_IDLE or not self.reusable:
             raise RuntimeError("the response before this request is not complete")
         self.tx.free()
@@ -826,6 +832,13 @@ cdef class Exchange:
         finally:
             wp_flag_drop(&self.inside)
 
+    cdef int _check_sending(self) except -1:
+        if self.phase != PHASE_SENDING:
+            if self.retired:
+                raise_status(WP_EOF_NO_RESPONSE)
+            raise RuntimeError("no request under way")
+        return 0
+
     def send(self, block, double timeout):
         """Sends a block of the body, as one chunk if the body is chunked; an empty one is left out.
 
@@ -834,8 +847,7 @@ cdef class Exchange:
         cdef Py_buffer view
         self.enter()
         try:
-            if self.phase != PHASE_SENDING:
-                raise RuntimeError("no request under way")
+            self._check_sending()
             PyObject_GetBuffer(block, &view, PyBUF_SIMPLE)
             try:
                 if view.len == 0:
@@ -854,8 +866,7 @@ cdef class Exchange:
         """Ends the body and receives the response: as request() returns it."""
         self.enter()
         try:
-            if self.phase != PHASE_SENDING:
-                raise RuntimeError("no request under way")
+            self._check_sending()
             self._send_last_block(send_timeout)
             self.read_timeout = read_timeout
             self._get_head()
@@ -922,6 +933,21 @@ cdef class Exchange:
         if self.phase != PHASE_IDLE:
             self._break()
         wp_flag_drop(&self.inside)
+
+    def retire(self):
+        """abandon(), before the descriptor is closed: from now on nothing uses its number.
+
+        Returns False while a thread is inside: then the descriptor must be shut down first, and closed when that one is
+        out.
+        """
+        if not wp_flag_take(&self.inside):
+            self.unwanted = True
+            return False
+        if self.phase != PHASE_IDLE:
+            self._break()
+        self.retired = True
+        wp_flag_drop(&self.inside)
+        return True
 
     def detach(self):
         """(buffered octets, framing, octets left, chunk_left): for a reader that goes on with the standard library.

@@ -137,5 +137,12 @@ class Exchange:
     def abandon(self) -> None:
         """Nobody wants the rest: the connection must be closed."""
 
+    def retire(self) -> bool:
+        """abandon(), before the descriptor is closed: from now on nothing uses its number.
+
+        Returns False while a thread is inside: then the descriptor must be shut down first, and closed when that one is
+        out.
+        """
+
     def detach(self) -> tuple[bytes, Literal["none", "length", "chunked", "close"], int, int | None]:
         """(buffered octets, framing, octets left, chunk_left): for a reader that goes on with the standard library."""
