@@ -237,6 +237,9 @@ class ResponseBody(BaseHTTPResponse):
             raise ProtocolError("Response may not contain content.", exc) from exc
         if isinstance(exc, (HTTPException, OSError)):
             raise ProtocolError(f"Connection broken: {exc!r}", exc) from exc
+        if isinstance(exc, (AttributeError, ValueError)) and self._original is not None and self._original.isclosed():
+            # The standard library's reader lost its file in the middle of a step: another thread closed the response.
+            raise ProtocolError("Connection broken: the response was closed while it was being read", exc) from exc
         raise exc
 
     def _abandon_exchange(self, x: Exchange) -> None:

@@ -6,6 +6,7 @@ not know from which.
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
 import socket
@@ -96,6 +97,8 @@ __all__ = [
 from wirepool._identity import logger_name
 
 log = logging.getLogger(logger_name(__name__))
+
+_finalize_file: Callable[[Any], None] = io.IOBase.__del__
 
 _READ_CHUNK_SIZE = 65536  # bytes per read while a body is only drained
 
@@ -273,7 +276,11 @@ class HTTPResponse(ResponseBody):
             raise RuntimeError("the connection of this response was already released to the pool")
         stop = self._sock_shutdown or shutdown_of(self._connection.sock)
         if stop is not None:
-            stop(socket.SHUT_RD)
+            try:
+                stop(socket.SHUT_RD)
+            except OSError as error:
+                if error.errno != errno.ENOTCONN:  # the peer was faster, and nobody waits for it any more
+                    raise
 
     def close(self) -> None:
         """Close the body. A connection still held is closed, too, and its place in the pool becomes free."""
@@ -289,6 +296,16 @@ class HTTPResponse(ResponseBody):
         self._give_up_connection()
         if not self.auto_close:
             io.IOBase.close(self)
+
+    def __del__(self) -> None:
+        # In cyclic garbage the file may have been finalized, and thereby closed, first: that leaves the connection.
+        if self._connection is not None:
+            try:
+                self.close()
+            except Exception:  # as the finalizers of files do; there is nobody to tell
+                pass
+        elif self._x is not None or self._file is not None or not self.auto_close:
+            _finalize_file(self)
 
     @property
     def closed(self) -> bool:
