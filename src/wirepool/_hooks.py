@@ -10,6 +10,7 @@ changed under one lock, and take effect on the attempts that begin afterwards.
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import TYPE_CHECKING, Any, overload
 
@@ -29,6 +30,16 @@ __all__ = ["NAMES", "HookFailed", "Registered", "Slot", "add", "adopt", "as_hook
 NAMES = ("on_request", "on_response", "on_retry", "on_connect")
 
 _lock = threading.RLock()
+
+
+def _renew_lock() -> None:
+    # In a child: the thread that had it is not there.
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 class HookFailed(BaseException):

@@ -308,7 +308,7 @@ class _Desk:
 
     def __init__(self) -> None:
         # Guards the following, and `waiters` and `begun` of the look-ups. Reentrant, for the signal handler that comes
-        # in within these few microseconds and looks something up itself: its look-up times out at worst.
+        # in within these few microseconds and looks something up itself.
         self.lock = threading.RLock()
         self.kind_of_locks = threading.Lock
         self.under_way: dict[tuple[Any, ...], _LookUp] = {}
@@ -318,6 +318,10 @@ class _Desk:
 
     def ask(self, question: _LookUp, timeout: float) -> list[AddrInfo]:
         """The answer, within *timeout* seconds; :exc:`TimeoutError` otherwise."""
+        if self.lock._is_owned():  # type: ignore[attr-defined]
+            # A signal handler or a finalizer, in the middle of what this very thread is doing below: as long as it
+            # waits, nobody else gets on.
+            return list(question.function(*question.arguments))
         deadline = monotonic() + timeout
         waiter = _Waiter()
         joined = question

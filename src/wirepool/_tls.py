@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import os
 import ssl
-import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wirepool.exceptions import SSLError
@@ -88,7 +87,6 @@ _SSLContext = ssl.SSLContext if ssl.SSLContext.__module__ == "ssl" else None
 _STORE = ("x509", "crl", "x509_ca")
 _STATISTICS = len(_STORE)
 
-_lock = threading.Lock()
 _contexts: dict[Any, _Kept] = {}
 
 
@@ -114,10 +112,10 @@ def shared_context(options: Options, make: Callable[..., Any]) -> Any:
 
 
 def _keep(key: Any, kept: _Kept) -> _Kept:
-    with _lock:
-        while len(_contexts) >= _MAX_CONTEXTS:
-            _contexts.pop(next(iter(_contexts)))
-        _contexts[key] = kept
+    # Without a lock: a finalizer or a signal handler may come in anywhere, and ask for a context, too.
+    for oldest in list(_contexts)[: max(0, len(_contexts) + 1 - _MAX_CONTEXTS)]:
+        _contexts.pop(oldest, None)
+    _contexts[key] = kept
     return kept
 
 

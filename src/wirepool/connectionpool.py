@@ -223,7 +223,7 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         for _ in range(maxsize):
             self.pool.put(None)
         # Not a method of the pool: that would keep the pool alive.
-        weakref.finalize(self, _close_pool_connections, self.pool)
+        self._finalizer = weakref.finalize(self, _close_pool_connections, self.pool)
 
     # ------------------------------------------------------------ connections
 

@@ -213,6 +213,15 @@ cdef class IdleQueue:
     @property
     def queue(self):
         """A copy of the items, oldest first: what queue.LifoQueue keeps under this name."""
+        cdef list items = None
+        # Of a list that drain() hands out meanwhile somebody else may drop the last reference.
+        with self.lock:
+            items = self.items
+        return list(items)
+
+    def inherited(self):
+        """What `queue` gives, without the lock: for the child after a fork, in which the lock may be held for ever by a
+        thread that is not there."""
         return list(self.items)
 
     @property

@@ -50,6 +50,9 @@ class IdleQueue:
     def queue(self) -> list[Any]:
         """A copy of the items, oldest first."""
 
+    def inherited(self) -> list[Any]:
+        """What ``queue`` gives, without the lock: for the child after a fork."""
+
     @property
     def waiting(self) -> int:
         """How many threads wait in get()."""
