@@ -13,7 +13,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin as urljoin
 
-from wirepool import _gear, _hooks
+from wirepool import _fork, _gear, _hooks
 from wirepool._base_connection import ProxyConfig
 from wirepool._collections import HTTPHeaderDict, RecentlyUsedContainer
 from wirepool._core.headers_out import is_plain_target
@@ -147,6 +147,7 @@ class PoolManager(RequestMethods):
         # Request context -> key.
         self._keys: dict[tuple[Any, ...], PoolKey] = {}
         self._watch = _watch_for(type(self)).allows
+        _fork.note_manager(self)
 
     def __enter__(self) -> Self:
         return self
@@ -252,20 +253,28 @@ class PoolManager(RequestMethods):
 
     def connection_from_pool_key(self, pool_key: PoolKey, request_context: dict[str, Any]) -> HTTPConnectionPool:
         """The pool for a key, made if there is none."""
-        self._newest = None  # the container moves its entries
-        with self.pools.lock:
-            pool: HTTPConnectionPool | None = self.pools.get(pool_key)
-            if pool:
-                return pool
-            scheme = request_context["scheme"].lower()
-            if scheme not in self.pool_classes_by_scheme:
-                raise URLSchemeUnknown(scheme)
-            pool = self._new_pool(
-                scheme, request_context["host"], request_context["port"], request_context=request_context
-            )
-            if isinstance(pool, HTTPConnectionPool):
-                _hooks.adopt(pool, self._registered)
-            self.pools[pool_key] = pool
+        pools = self.pools
+        gone: list[Any] = []
+        with pools.lock:
+            pool: HTTPConnectionPool | None = pools.get(pool_key)
+            if not pool:
+                pool = self._new_pool_for(request_context)
+                if type(pools) is RecentlyUsedContainer:
+                    gone = pools._store(pool_key, pool)
+                else:
+                    pools[pool_key] = pool
+        self._newest = None  # the container has moved its entries
+        if gone:
+            pools._dispose(gone)  # not under the lock, under which nothing may be finalized either
+        return pool
+
+    def _new_pool_for(self, request_context: dict[str, Any]) -> HTTPConnectionPool:
+        scheme = request_context["scheme"].lower()
+        if scheme not in self.pool_classes_by_scheme:
+            raise URLSchemeUnknown(scheme)
+        pool = self._new_pool(scheme, request_context["host"], request_context["port"], request_context=request_context)
+        if isinstance(pool, HTTPConnectionPool):
+            _hooks.adopt(pool, self._registered)
         return pool
 
     def connection_from_url(self, url: str, pool_kwargs: dict[str, Any] | None = None) -> HTTPConnectionPool:
@@ -305,7 +314,8 @@ class PoolManager(RequestMethods):
         if manager is None:
             if len(self._by_proxy) >= _PROXIES:
                 self._by_proxy.clear()
-            manager = self._by_proxy[proxy] = self._new_manager_by(proxy)
+            # Of two that were made at the same time one is used by all, or there would be two pools for an origin.
+            manager = self._by_proxy.setdefault(proxy, self._new_manager_by(proxy))
         return manager
 
     def _new_manager_by(self, proxy: str) -> PoolManager:
@@ -337,12 +347,14 @@ class PoolManager(RequestMethods):
     def _lookup(self, url: str) -> tuple[_Route, str] | None:
         """Route and target of a URL whose origin was seen before and whose path needs no second look."""
         slash = url.find("/", 8)
-        route = self._routes.get(url[:slash])
+        route = self._routes.get(origin := url[:slash])
         if route is None or not is_plain_target(target := url[slash:]):
             return None
         if len(self._targets) >= _KNOWN_TARGETS:
             self._targets.clear()
         self._targets[url] = known = (route, target if route[2] is None else url)
+        if self._routes.get(origin) is not route:  # the pool left the container meanwhile: nothing may keep it alive
+            self._targets.pop(url, None)
         return known
 
     def _forget_routes(self) -> None:
@@ -352,9 +364,10 @@ class PoolManager(RequestMethods):
     def _touch(self, route: _Route) -> bool:
         """Mark a pool as the one used last; false if it is not in the container any more."""
         pool, key, _ = route
+        self._newest = route  # first: should the pool leave the container now, _forget_pool() takes it back
         if self.pools.get(key) is not pool:
+            self._newest = None
             return False
-        self._newest = route
         return True
 
     def _learn_route(self, url: str, parsed: Url, pool: Any) -> None:
@@ -378,8 +391,9 @@ class PoolManager(RequestMethods):
         key = self.key_fn_by_scheme[to.scheme](
             {**self.connection_pool_kw, "scheme": to.scheme, "host": to.host, "port": port}
         )
-        if self.pools.get(key) is pool:
-            self._routes[origin] = (pool, key, host)
+        self._routes[origin] = (pool, key, host)  # first, as in _touch()
+        if self.pools.get(key) is not pool:
+            self._routes.pop(origin, None)
 
     # ------------------------------------------------------------ requests
 
