@@ -1,0 +1,178 @@
+"""A connection or a response that is closed while another thread is about to use it."""
+
+from __future__ import annotations
+
+import gc
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from behaviour.background import Background
+from servers.echo import EchoServer
+from servers.scripted import Connection, ScriptedServer, response
+from wirepool import HTTPConnectionPool
+from wirepool._core.errors import ConnectionLost
+from wirepool._core.exchange import Exchange
+from wirepool.connection import HTTPConnection
+from wirepool.exceptions import HTTPError, ProtocolError
+
+
+def answering(conn: Connection) -> None:
+    while True:
+        conn.recv()
+        conn.send(response(b"fine"))
+
+
+@pytest.fixture
+def made(gear: str, monkeypatch: pytest.MonkeyPatch) -> list[HTTPConnection]:
+    """The connections that were made, so that another thread can lay hands on one."""
+    made: list[HTTPConnection] = []
+    original = HTTPConnection.connect
+
+    def connect(self: HTTPConnection) -> None:
+        original(self)
+        made.append(self)
+
+    monkeypatch.setattr(HTTPConnection, "connect", connect)
+    return made
+
+
+class TakesTheNumber:
+    """Closes a connection in another thread, and has its descriptor's number given to somebody else at once."""
+
+    def __init__(self, made: list[HTTPConnection]) -> None:
+        self.made = made
+        self.mine: socket.socket | None = None
+        self.others: list[socket.socket] = []
+
+    def __call__(self) -> None:
+        number = self.made[-1].sock.fileno()  # type: ignore[union-attr]
+        Background(self.made[-1].close).result()
+        for _ in range(10):
+            one, other = socket.socketpair()
+            self.others += one, other
+            one.setblocking(False)
+            other.setblocking(False)
+            if number in (one.fileno(), other.fileno()):
+                self.mine = other if one.fileno() == number else one
+                return
+
+    def received(self) -> bytes:
+        """What went to that number."""
+        try:
+            assert self.mine is not None, "the descriptor was not closed"
+            return self.mine.recv(10_000)
+        except BlockingIOError:
+            return b""
+        finally:
+            for sock in self.others:
+                sock.close()
+
+
+class Body:
+    """A body that does something before its first piece is asked for, or before its second."""
+
+    def __init__(self, do: Callable[[], None], late: bool) -> None:
+        self.do, self.late = do, late
+
+    def __iter__(self) -> Iterator[bytes]:
+        if not self.late:
+            self.do()
+        return self.pieces()
+
+    def pieces(self) -> Iterator[bytes]:
+        yield b"a" * 10
+        if self.late:
+            self.do()
+        yield b"b" * 10
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["before the head", "within the body"])
+def test_nothing_is_sent_to_whoever_got_the_number(
+    made: list[HTTPConnection], scripted: Callable[..., ScriptedServer], late: bool, no_leaks: None
+) -> None:
+    server = scripted(default=answering)
+    with HTTPConnectionPool(server.host, server.port, block=True, retries=False, timeout=5) as pool:
+        assert pool.urlopen("GET", "/").data == b"fine"
+        taken = TakesTheNumber(made)
+        try:
+            answer = pool.urlopen("POST", "/", body=Body(taken, late))
+            assert (answer.data, late) == (b"fine", False)  # opened again, as long as nothing was sent
+        except HTTPError:
+            pass
+        finally:
+            assert taken.received() == b""
+        assert pool.pool.qsize() == 1
+        assert pool.urlopen("GET", "/").data == b"fine"
+    server.close()
+
+
+def test_a_retired_exchange_uses_no_descriptor() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        exchange = Exchange(ours, "localhost")
+        assert exchange.alive
+        assert exchange.retire()
+        assert not exchange.alive
+        assert exchange.request("GET", "/", None, None, True, 1.0, 1.0, 100, True) is None
+        with pytest.raises(ConnectionLost):
+            exchange.request("GET", "/", None, None, True, 1.0, 1.0, 100, False)
+        assert exchange.failed_while == "sending"
+        theirs.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            theirs.recv(1)
+
+
+def test_a_retired_exchange_ends_the_request_under_way() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        exchange = Exchange(ours, "localhost")
+        exchange.begin("POST", "/", None, 10, 100, False)
+        assert exchange.retire()
+        with pytest.raises(ConnectionLost):
+            exchange.send(b"0123456789", 1.0)
+        with pytest.raises(ConnectionLost):
+            exchange.finish(True, 1.0, 1.0)
+
+
+class ClosingFile:
+    """The file of a response of the standard library; after a read, another thread closes the response."""
+
+    def __init__(self, file: Any, close: Callable[[], None]) -> None:
+        self.file, self.close_response = file, close
+
+    def read(self, *args: Any) -> bytes:
+        data: bytes = self.file.read(*args)
+        Background(self.close_response).result()
+        return data
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
+
+
+def test_a_reader_whose_response_is_closed_gets_a_documented_error(echo: EchoServer, no_leaks: None) -> None:
+    """Of the standard library's reader too, which finds its file gone in the middle of a step."""
+    with HTTPConnectionPool(echo.host, echo.port, block=True, timeout=5) as pool:
+        answer: Any = pool.urlopen("GET", "/chunked?n=20&size=1000", preload_content=False)
+        answer._fp.fp = ClosingFile(answer._fp.fp, answer.close)
+        with pytest.raises(ProtocolError, match="closed while it was being read"):
+            list(answer.read_chunked())
+        assert pool.pool.qsize() == 1
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # sockets say that they were not closed
+@pytest.mark.parametrize("read", [0, 10])
+def test_a_response_in_cyclic_garbage_gives_its_slot_back(
+    gear: str, echo: EchoServer, read: int, no_leaks: None
+) -> None:
+    """Whatever of it the collector finalizes first."""
+    with HTTPConnectionPool(echo.host, echo.port, block=True, timeout=5) as pool:
+        for _ in range(5):
+            answer: Any = pool.urlopen("GET", "/bytes/100000", preload_content=False)
+            answer.read(read)
+            answer.itself = answer
+            del answer
+            gc.collect()
+            assert pool.pool.qsize() == 1
