@@ -211,6 +211,16 @@ def a_child(w: World) -> Any:
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
+@differs("of a brotli body that was cut off all that it holds is given")
+def a_cut_brotli_body(w: World) -> Any:
+    cut = bytes.fromhex(
+        "abc0c60000a8aaaaaafe33b396655b89a8b6655bfeefaa7fcfbdd53da3babc8de1ae78b1b0b0b0b1b1aa9719d5c1"
+        "870f3f0683c138ce64550d0683c1603098439d11a9288dc261a19d64ef0972b8fbe5cafd9285a2dff3e802b0e4"
+    )
+    pytest.importorskip("brotli")
+    return len(w.lib.HTTPResponse(io.BytesIO(cut), headers={"content-encoding": "br"}, preload_content=False).data)
+
+
 @differs("a bare CR, NUL, or white space before the colon")
 def odd_octets(w: World) -> Any:
     return got(w, head(b"A: b\0c", b"Content-Length: 0")), got(w, head(b"A : b", b"Content-Length: 0"))
