@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from differential.readers import Reading
+from differential.readers import Reading, is_complete
 from wirepool._core.head import head_length, parse_fields, parse_head
 
 __all__ = ["ALONE", "KNOWN", "Known", "Sketch"]
@@ -107,6 +107,15 @@ def _empty_items(sketch: Sketch, theirs: Reading) -> bool:
     return any(not item.strip() for value in sketch.values("transfer-encoding") for item in value.split(","))
 
 
+def _interim_framed(sketch: Sketch, theirs: Reading) -> bool:
+    names = {name.lower() for head in sketch.interim for name, _ in parse_fields(head)}
+    return not names.isdisjoint({"content-length", "transfer-encoding"})
+
+
+def _needs_the_end(sketch: Sketch, theirs: Reading) -> bool:
+    return sketch.chunked and not is_complete(sketch.data, sketch.head_request)
+
+
 def _tab_behind(sketch: Sketch, theirs: Reading) -> bool:
     return any(value.rstrip(b" ").endswith(b"\t") for value in sketch.raw_values(b"transfer-encoding"))
 
@@ -142,4 +151,7 @@ ALONE: list[Known] = [
     Known("no body, whatever the fields say: RFC 9112 6.3 item 1; the connection is not used again", _no_body_at_all),
     Known("a line that is no field is left out, as urllib3's users need it", lambda s, t: s.has_bad_line),
     Known("the same in an interim response", lambda s, t: s.has_bad_interim),
+    Known("an interim response ends with its head, whatever its fields say: RFC 9110 15.2", _interim_framed),
+    Known("empty items are ignored: RFC 9110 5.6.1.2; the connection is not used again", _empty_items),
+    Known("the stream ends in the trailer section, all data are there: as urllib3", _needs_the_end),
 ]

@@ -21,7 +21,7 @@ try:
 except ImportError:  # the tests are skipped
     h11_module = httptools = None  # type: ignore[assignment]
 
-__all__ = ["PEERS", "Reading", "ends_at", "ours"]
+__all__ = ["PEERS", "Reading", "ends_at", "is_complete", "ours"]
 
 
 @dataclass(frozen=True)
@@ -77,10 +77,11 @@ def ours(data: bytes, head: bool = False, cut: int = 0) -> Reading | None:
 
 def ends_at(data: bytes, end: int, head: bool = False) -> bool:
     """Whether for us the response is complete with so many octets, and not with one less."""
-    return _is_complete(data[:end], head) and not _is_complete(data[: end - 1], head)
+    return is_complete(data[:end], head) and not is_complete(data[: end - 1], head)
 
 
-def _is_complete(data: bytes, head: bool) -> bool:
+def is_complete(data: bytes, head: bool) -> bool:
+    """Whether for us the response needs neither more octets nor the end of the stream."""
     try:
         _exchange(data, head, _Silence)
     except (CoreError, _Silence):

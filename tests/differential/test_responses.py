@@ -98,7 +98,14 @@ ONLY_OURS = [
     (0, b"HTTP/1.1 304 Not Modified\r\nContent-Length: -1\r\nTransfer-Encoding: chunked\r\n\r\nx"),
     (1, OK + b"no colon\r\nTransfer-Encoding: chunked \r\n: x\r\nConnection: y\r\n\r\n0\r\n\r\n"),
     (2, b"HTTP/1.1 103 Hints\r\nno colon\r\nTransfer-Encoding: chunked\r\n\r\n" + OK + LENGTH),
+    (3, b"HTTP/1.1 103 Hints\r\nTransfer-Encoding: x\r\nContent-Length: 2<\r\n\r\n" + OK + LENGTH),
+    (4, OK + b"Content-Length: 99\r\nTransfer-Encoding: chunked,\r\n\r\n" + HELLO),
+    (5, OK + b"Content-Length: 99\r\nTransfer-Encoding:\r\n chunked\r\n\r\n5\r\nhello\r\n0\r\nX"),
 ]
+
+
+def test_each_of_what_only_we_accept_has_an_example() -> None:
+    assert [index for index, _ in ONLY_OURS] == list(range(len(ALONE)))
 
 
 @pytest.mark.parametrize(("index", "data"), ONLY_OURS)
