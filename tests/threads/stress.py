@@ -217,7 +217,7 @@ class Run:
     def _count_connections(self) -> None:
         port = self.world.pool.port
         assert port is not None
-        # The system lists them one after the other: one that was closed meanwhile and one that was opened are both there.
+        # They are listed one after the other: one that is closed meanwhile and one that is opened are both there.
         count = min(connections_to(port) for _ in range(4))
         self.figures.most_connections = max(self.figures.most_connections, count)
         if count > self.shape.maxsize:

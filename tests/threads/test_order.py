@@ -77,7 +77,7 @@ def test_first_come_first_served(pool: HTTPConnectionPool) -> None:
 
 @pytest.mark.parametrize("way", ["close", "release_conn", "drop", "fail"])
 def test_the_order_holds_however_the_connection_comes_back(pool: HTTPConnectionPool, way: str) -> None:
-    answer: Any = pool.urlopen("GET", "/drip?n=5&delay=5", preload_content=False)
+    answer: Any = pool.urlopen("GET", "/drip?n=100&delay=0.05", preload_content=False)
     line = Line(pool)
     line.queue_up(8)
     if way == "drop":
