@@ -221,7 +221,6 @@ class ResponseBody(BaseHTTPResponse):
             self._give_up_connection()
 
     def _raise_meaning(self, exc: BaseException) -> NoReturn:
-        exc = _root_of(exc, self)
         if isinstance(exc, CoreError):
             from ._errors import translate_body_error
 
@@ -403,7 +402,7 @@ class ResponseBody(BaseHTTPResponse):
             raise ProtocolError("Response chunk size line exceeded maximum allowed length")
         if not line:
             self.close()
-            raise ProtocolError("Response ended prematurely") from IncompleteRead(self._fp_bytes_read, None)
+            raise ProtocolError("Response ended prematurely")
         if not line.endswith(b"\n"):
             raise IncompleteRead(self._fp_bytes_read, None)
         try:
@@ -447,18 +446,6 @@ class ResponseBody(BaseHTTPResponse):
         self._trailer_fields = fields or []
         if not sound and self._connection is not None:
             self._connection.close()
-
-
-def _root_of(exc: BaseException, response: BaseHTTPResponse) -> BaseException:
-    """The bad chunk size that the standard library could only tell as an incomplete read, or ``exc`` itself."""
-    root: BaseException | None = exc
-    while isinstance(root, _HttplibIncompleteRead) and not isinstance(root, InvalidChunkLength):
-        root = root.__cause__
-    if root is exc or not isinstance(root, InvalidChunkLength):
-        return exc
-    root.response = response  # type: ignore[assignment]
-    root.args = (response, root.length)
-    return root
 
 
 def _forbids_content(status: int) -> bool:

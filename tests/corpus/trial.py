@@ -145,11 +145,26 @@ def _outcome(pool: Any, case: Case, reader: str) -> dict[str, Any] | None:
 
 
 def _family(error: BaseException) -> str:
-    """The exception's class, or that of what it wraps: some never come bare."""
-    for inner in (error, *error.args, error.__cause__):
+    """The exception's class, or that of what it wraps: some never come bare.
+
+    The compatible gear tells two faults as urllib3 does ("Between the gears" in docs/compat.md): they count as one.
+    """
+    if "ended prematurely" in str(error):
+        return "IncompleteRead"
+    for inner in (*_causes(error), *error.args):
         if isinstance(inner, (exceptions.InvalidChunkLength, http.client.IncompleteRead, exceptions.InvalidHeader)):
             return type(inner).__name__
     return type(error).__name__
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """It and its causes, the first one first."""
+    chain: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None:
+        chain.insert(0, cause)
+        cause = cause.__cause__
+    return chain
 
 
 def _number_of_next(pool: Any) -> int:

@@ -116,6 +116,11 @@ def _needs_the_end(sketch: Sketch, theirs: Reading) -> bool:
     return sketch.chunked and not is_complete(sketch.data, sketch.head_request)
 
 
+def _identity(sketch: Sketch, theirs: Reading) -> bool:
+    items = [item.strip().lower() for value in sketch.values("transfer-encoding") for item in value.split(",")]
+    return "identity" in items
+
+
 def _tab_behind(sketch: Sketch, theirs: Reading) -> bool:
     return any(value.rstrip(b" ").endswith(b"\t") for value in sketch.raw_values(b"transfer-encoding"))
 
@@ -153,5 +158,6 @@ ALONE: list[Known] = [
     Known("the same in an interim response", lambda s, t: s.has_bad_interim),
     Known("an interim response ends with its head, whatever its fields say: RFC 9110 15.2", _interim_framed),
     Known("empty items are ignored: RFC 9110 5.6.1.2; the connection is not used again", _empty_items),
+    Known("identity is no coding: RFC 2616 3.6; the connection is not used again", _identity),
     Known("the stream ends in the trailer section, all data are there: as urllib3", _needs_the_end),
 ]
