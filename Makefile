@@ -7,6 +7,7 @@
 #   make dist                 sdist and wheel in dist/, checked and tested
 #   make test-sanitized       unit and behaviour tests under AddressSanitizer and UndefinedBehaviorSanitizer
 #   make test-debug           the same with C asserts on and Python's development mode
+#   make fuzz                 fuzzing, guided by coverage         FUZZ_SECONDS=60 FUZZ_TARGETS="head url" FUZZ_REPLAY=FILE
 #   make corpus               650 responses, every way to read, whole and cut at CUTS=40 positions (half an hour)
 #   make differential         COUNT=1000000 mutated responses beside h11, llhttp and http.client (minutes)  SEED=1
 #   make servers              install the real servers of the tests, where apt-get may; the above do it too
@@ -48,7 +49,7 @@ QUICK_TESTS := tests/unit tests/behaviour
 # Enough to see that a wheel has all it needs; the tests proper have run before.
 WHEEL_TESTS := tests/unit/core $(addprefix tests/behaviour/test_,requests.py reading.py poolmanager.py tls_options.py)
 
-.PHONY: demo test lint bench dist test-sanitized test-debug corpus differential servers nginx clean
+.PHONY: demo test lint bench dist test-sanitized test-debug fuzz fuzz-corpus corpus differential servers nginx clean
 
 demo: $(VENV)/.with-demo $(VENV)/.installed
 	@$(VENV)/$(BIN)/wirepool demo
@@ -117,6 +118,36 @@ test-sanitized: servers
 
 test-debug: servers
 	$(call test_variant,debug,WIREPOOL_DEBUG=1,PYTHONDEVMODE=1)
+
+# --- fuzzing: docs/fuzzing.md --------------------------------------------------------------------------------------
+
+# Seconds for each target.
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?= head chunked headers_out url decoders exchange
+# Inputs to try instead of fuzzing.
+FUZZ_REPLAY ?=
+FUZZ_ARGS ?=
+FUZZ_PY := build/fuzz/venv/$(BIN)/python
+
+fuzz: build/fuzz/.installed
+	@PYTHONPATH=tests $(FUZZ_PY) -m fuzz.run --seconds $(FUZZ_SECONDS) $(FUZZ_ARGS) \
+		$(FUZZ_TARGETS) $(if $(FUZZ_REPLAY),--replay $(FUZZ_REPLAY))
+
+# Makes tests/fuzz/corpus anew of itself and what fuzzing has found since.
+fuzz-corpus: build/fuzz/.installed
+	@PYTHONPATH=tests $(FUZZ_PY) -m fuzz.run --minimise $(FUZZ_TARGETS)
+
+build/fuzz/.installed: $(SOURCES) tests/fuzz/native.pyx $(shell find src -name '*.py')
+	@echo "== fuzz: building with clang"
+	@clang=$$(tools/clang) && rm -rf build/fuzz/tree && mkdir -p build/fuzz/tree/tests/fuzz
+	@cp -R $(VARIANT_INPUT) build/fuzz/tree/ && cp tests/fuzz/native.pyx build/fuzz/tree/tests/fuzz/
+	@find build/fuzz/tree -name '*.so' -delete
+	@$(PYTHON) -m venv build/fuzz/venv
+	@$(FUZZ_PY) -m pip install -qq --upgrade "pip>=25.1"
+	@$(FUZZ_PY) -m pip install -qq --group build --group fuzz
+	@CC=$$(tools/clang) LDSHARED="$$(tools/clang) -shared" WIREPOOL_FUZZ=1 \
+		$(FUZZ_PY) -m pip install -qq --no-build-isolation --force-reinstall --no-deps build/fuzz/tree
+	@touch $@
 
 # --- minutes to hours ----------------------------------------------------------------------------------------------
 
