@@ -121,6 +121,12 @@ def _identity(sketch: Sketch, theirs: Reading) -> bool:
     return "identity" in items
 
 
+def _controls(sketch: Sketch, theirs: Reading) -> bool:
+    """http.client takes these, but counts the blank line as a field: it has 99."""
+    control = any((octet < 0x20 and octet != 9) or octet == 0x7F for line in sketch.lines for octet in line)
+    return control and len(sketch.lines) >= 100
+
+
 def _tab_behind(sketch: Sketch, theirs: Reading) -> bool:
     return any(value.rstrip(b" ").endswith(b"\t") for value in sketch.raw_values(b"transfer-encoding"))
 
@@ -159,5 +165,8 @@ ALONE: list[Known] = [
     Known("an interim response ends with its head, whatever its fields say: RFC 9110 15.2", _interim_framed),
     Known("empty items are ignored: RFC 9110 5.6.1.2; the connection is not used again", _empty_items),
     Known("identity is no coding: RFC 2616 3.6; the connection is not used again", _identity),
+    Known(
+        "other controls than CR, LF, NUL stay in values: RFC 9110 5.5; a 100th field, as http.client has it", _controls
+    ),
     Known("the stream ends in the trailer section, all data are there: as urllib3", _needs_the_end),
 ]
