@@ -1,4 +1,7 @@
-"""One response through all readers: never both accept, and yet another status, body or end."""
+"""One response through all readers: never both accept, and yet another status, body or end.
+
+Our two gears must say the same in any case, and however the octets are cut.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from differential.known import ALONE, KNOWN, Known, Sketch
-from differential.readers import PEERS, Reading, ends_at, ours
+from differential.readers import PEERS, Reading, ends_at, other_gear, ours
 
 __all__ = ["Comparison"]
 
@@ -27,6 +30,8 @@ class Comparison:
         found = ours(data, head)
         if cut and ours(data, head, cut) != found:
             self.breaches.append(f"cut at {cut}: {data!r}")
+        if (other := other_gear(data, head)) != found:
+            self.breaches.append(f"gears: {data!r}\n  fast {found}, compatible {other}")
         if found is None:
             return
         self.accepted += 1

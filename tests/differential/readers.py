@@ -12,8 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from wirepool._body import _read_in_steps
 from wirepool._core.errors import CoreError
 from wirepool._core.exchange import Exchange
+from wirepool._http_client import Response
+from wirepool.exceptions import HTTPError
 
 try:
     import h11 as h11_module
@@ -21,7 +24,7 @@ try:
 except ImportError:  # the tests are skipped
     h11_module = httptools = None  # type: ignore[assignment]
 
-__all__ = ["PEERS", "Reading", "ends_at", "is_complete", "ours"]
+__all__ = ["PEERS", "Reading", "ends_at", "is_complete", "other_gear", "ours"]
 
 
 @dataclass(frozen=True)
@@ -89,15 +92,28 @@ def is_complete(data: bytes, head: bool) -> bool:
     return True
 
 
-# --- the others -------------------------------------------------------------------------------------------------------
-
-
 class _Socket:
-    def __init__(self, data: bytes) -> None:
-        self.file = io.BytesIO(data)
+    def __init__(self, file: io.BufferedIOBase) -> None:
+        self.file = file
 
-    def makefile(self, *_: Any) -> io.BytesIO:
+    def makefile(self, *_: Any) -> io.BufferedIOBase:
         return self.file
+
+
+def other_gear(data: bytes, head: bool = False) -> Reading | None:
+    """As ours, but by the compatible gear: its response, and the standard library below it."""
+    sock = _Socket(io.BufferedReader(io.BytesIO(data)))
+    response = Response(sock, method="HEAD" if head else "GET")  # type: ignore[arg-type]
+    try:
+        response.begin()
+        return Reading(response.status, _read_in_steps(response, None), None)
+    except (http.client.HTTPException, HTTPError, OSError):
+        return None
+    finally:
+        response.close()
+
+
+# --- the others -------------------------------------------------------------------------------------------------------
 
 
 class _KeptOpen(io.BytesIO):
@@ -112,9 +128,8 @@ class _KeptOpen(io.BytesIO):
 
 
 def stdlib(data: bytes, head: bool = False) -> Reading | None:
-    sock = _Socket(b"")
-    sock.file = file = _KeptOpen(data)
-    response = http.client.HTTPResponse(sock, method="HEAD" if head else "GET")  # type: ignore[arg-type]
+    file = _KeptOpen(data)
+    response = http.client.HTTPResponse(_Socket(file), method="HEAD" if head else "GET")  # type: ignore[arg-type]
     try:
         response.begin()
         until_close = response.length is None and not response.chunked and not head

@@ -2,6 +2,7 @@
 
 Where two readers of the same octets disagree about a body or its end, a request can be smuggled. So: never do both
 accept and yet read another status, body or end, unless ``known`` says why; and what only we accept stands there, too.
+Our two gears must always say the same.
 ``make differential`` does many more.
 """
 
@@ -137,6 +138,16 @@ def test_a_difference_that_is_not_known_is_a_breach(monkeypatch: pytest.MonkeyPa
         seen = Comparison()
         seen.add(OK + LENGTH)
         assert len(seen.breaches) == 1
+
+
+def test_gears_that_differ_are_a_breach(monkeypatch: pytest.MonkeyPatch) -> None:
+    for other in (None, Reading(200, b"other", None)):
+        monkeypatch.setattr("differential.compare.other_gear", lambda data, head, other=other: other)
+        seen = Comparison()
+        seen.add(OK + LENGTH)
+        assert len(seen.breaches) == 1
+    seen.add(b"neither of us reads this")
+    assert len(seen.breaches) == 2
 
 
 def test_a_response_that_only_we_accept_is_a_breach(monkeypatch: pytest.MonkeyPatch) -> None:
