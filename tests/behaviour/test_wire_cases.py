@@ -49,9 +49,10 @@ def stage() -> Iterator[Stage]:
 
 def ways(case: Case) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Whole in every way to read; cut in ways that take turns, from another one on in each case."""
-    yield from ((reader, ()) for reader in READERS)
-    if case.stalls:
+    if case.stalls:  # each of them waits
+        yield from (("read1", ()), ("stream(n)", ()))
         return
+    yield from ((reader, ()) for reader in READERS)
     readers = itertools.cycle(READERS)
     for _ in range(len(case.wire) % len(READERS)):
         next(readers)
