@@ -58,6 +58,7 @@ def cuts(n: int, seed: int) -> Iterator[list[int]]:
     if n:
         first = seed * n // 256
         yield [first, n - first]
+        yield [n - 1, 1]  # limits are decided there
 
 
 def random_cut(n: int, seed: int) -> list[int]:

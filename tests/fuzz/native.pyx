@@ -139,6 +139,9 @@ cdef size_t _next_cut(Input *input, size_t at) noexcept nogil:
     if input.n > CUT_EVERYWHERE:
         input.seed = input.seed * 1103515245 + 12345
         step = 1 + (input.seed >> 16) % (input.n // 64)
+        # Always before the last octet as well: limits are decided there.
+        if at < input.n - 1 and at + step >= input.n:
+            return input.n - 1
     return min(input.n, at + step)
 
 
