@@ -23,8 +23,8 @@ LONG_HEADS = [
     b"HTTP/1.1 200 OK\r\nA: x" + b"\xfe\xff" * 4 + b"\r\n\r\n",
     b"HTTP/1.1 200 OK\r\na:b\n\xfd\x60\xfd\x02\r\n",
     b"HTTP/1.1 200 OK\r\n" + (b"A: x" + b"\xfe\xff" * 3 + b"\r\n") * 22 + b"\r\n",
-    # An octet more than a head may have.
-    b"HTTP/1.1 200 OK\r\n" + (b"A: x" + b"\xfe\xff" * 3 + b"\r\n") * 21 + b"B: y\xfe\xfc" + b"y" * 42 + b"\r\n\r\n",
+    # Two octets more than a head may have, the end of its last line.
+    b"HTTP/1.1 200 OK\r\n" + (b"A: x" + b"\xfe\xff" * 3 + b"\r\n") * 21 + b"B: y\xfe\xfc" + b"y" * 43 + b"\r\n\r\n",
 ]
 LONG_CHUNKS = [b"1;x\xfe\xff\r\na\r\n0\r\n\r\n", b"0\xfe\xff1\r\na\r\n", b"1 \xfe\x40\r\na\r\n0\r\n\r\n"]
 
