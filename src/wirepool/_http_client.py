@@ -109,7 +109,8 @@ class Response(http.client.HTTPResponse):
                 break
             self.headers = self.msg = None  # type: ignore[assignment]
         _messages.unfold_all(self.msg)
-        if self.chunked and "content-length" in self.msg:  # which of them somebody else believes is anyone's guess
+        if self.status == 101 or (self.chunked and "content-length" in self.msg):
+            # What comes next is no HTTP; or which length somebody else believes is anyone's guess.
             self.will_close = True
 
     def _receive_final_head(self) -> None:

@@ -382,6 +382,40 @@ def test_101_is_final(scripted: Serve, pool_to: MakePool) -> None:
     reply.close()
 
 
+SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\n"
+
+
+@pytest.mark.parametrize("preload", [True, False])
+@pytest.mark.parametrize("replaced", [False, True])
+def test_no_request_follows_a_101(
+    scripted: Serve, pool_to: MakePool, monkeypatch: pytest.MonkeyPatch, preload: bool, replaced: bool
+) -> None:
+    server = scripted(answering(SWITCHED), default=answering(OK))
+    pool = pool_to(server, block=True)
+    if replaced:  # then the standard library reads heads in its own way
+        original = http.client.HTTPResponse._read_status  # type: ignore[attr-defined]
+        monkeypatch.setattr(http.client.HTTPResponse, "_read_status", lambda response: original(response))
+    reply = pool.request("GET", "/", preload_content=preload, headers={"Upgrade": "echo"})
+    assert (reply.status, reply.read() if not preload else reply.data) == (101, b"")
+    reply.release_conn()
+    assert_given_up(pool, server)
+
+
+def test_after_a_101_the_socket_is_the_programs(scripted: Serve, pool_to: MakePool) -> None:
+    def serve(conn: Connection) -> None:
+        conn.recv()
+        conn.send(SWITCHED)
+        conn.send(b"echo of " + conn.recv_exactly(5))
+        conn.hold()
+
+    reply = pool_to(scripted(serve)).request("GET", "/", preload_content=False, headers={"Upgrade": "echo"})
+    sock = reply._fp.fp.raw._sock  # as docker's clients do
+    sock.sendall(b"hello")
+    sock.settimeout(SOON)
+    assert sock.recv(100) == b"echo of hello"
+    reply.close()
+
+
 # --- early answers ----------------------------------------------------------------------------------------------------
 
 
