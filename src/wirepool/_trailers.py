@@ -30,11 +30,12 @@ def read_trailers(readline: Callable[[int], bytes]) -> tuple[list[tuple[str, str
     while True:
         line = readline(room + 1)
         room -= len(line)
-        if room < 0 or (len(lines) == _MAX_FIELDS and line not in (*_BLANK, b"")):
-            raise HTTPException("a trailer section over the limit")
         lines.append(line)
-        if not line.endswith(b"\n"):  # the stream is over
-            return None, False
-        if line in _BLANK:
+        if line in _BLANK and room >= 0:
             break
+        is_whole = line.endswith(b"\n")
+        if room <= 0 or (is_whole and len(lines) > _MAX_FIELDS):
+            raise HTTPException("a trailer section over the limit")
+        if not is_whole:  # the stream is over
+            return None, False
     return parse_trailers(b"".join(lines)) if len(lines) > 1 else (None, True)

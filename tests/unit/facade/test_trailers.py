@@ -60,3 +60,18 @@ def test_the_limits_are_exact() -> None:
     for section in (section_of(MAX_SIZE + 1), b"A: b\r\n" * (MAX_FIELDS + 1) + b"\r\n", b"x" * (MAX_SIZE + 9)):
         with pytest.raises(HTTPException, match="over the limit"):
             read_trailers(io.BytesIO(section).readline)
+
+
+@pytest.mark.parametrize("size", [MAX_SIZE - 1, MAX_SIZE, MAX_SIZE + 1])
+@pytest.mark.parametrize("end", [b"", b"\r\n"])
+def test_what_is_cut_is_over_the_limit_when_it_cannot_end_within(size: int, end: bytes) -> None:
+    section = b"A: " + b"x" * (size - 3 - len(end)) + end
+    if size < MAX_SIZE:
+        assert read_trailers(io.BytesIO(section).readline) == (None, False)
+    else:
+        with pytest.raises(HTTPException, match="over the limit"):
+            read_trailers(io.BytesIO(section).readline)
+
+
+def test_a_line_that_is_cut_is_none_too_many() -> None:
+    assert read_trailers(io.BytesIO(b"A: b\r\n" * MAX_FIELDS + b"A: b").readline) == (None, False)
