@@ -60,10 +60,13 @@ def check(data: bytes) -> None:
         return
     options, which, seed, n_reads = data[0], CODINGS[data[1] % len(CODINGS)], data[2], data[3] & 15
     amounts = [1 + octet**2 for octet in data[4 : 4 + n_reads]] or [64]
-    body = data[4 + n_reads :]
+    coding, body = which.replace("raw", "deflate"), data[4 + n_reads :]
     if options & ENCODE:
-        body = damaged(encoded(body * (1 + (options >> 3) * 8), which), options, seed)
-    check_body(which.replace("raw", "deflate"), body, amounts, seed)
+        payload = body * (1 + (options >> 3) * 8)
+        body = damaged(encoded(payload, which), options, seed)
+        if not options & (DAMAGE | TRUNCATE) and coding != "x":
+            assert coding == "identity" or decode_at_once(coding, body) == payload
+    check_body(coding, body, amounts, seed)
 
 
 def check_body(coding: str, body: bytes, amounts: list[int], seed: int) -> None:
@@ -75,11 +78,20 @@ def check_body(coding: str, body: bytes, amounts: list[int], seed: int) -> None:
     sizes = random_cut(len(body), seed)
     starts = [sum(sizes[:at]) for at in range(len(sizes))]
     cut = [body[start : start + size] for start, size in zip(starts, sizes, strict=True)]
-    assert attempt(lambda: decode_in_steps(coding, cut, amounts)) == pieces
-    assert attempt(lambda: decode_at_once(coding, body)) == pieces
+    assert agree(coding, attempt(lambda: decode_in_steps(coding, cut, amounts)), pieces)
+    assert agree(coding, attempt(lambda: decode_at_once(coding, body)), pieces)
     expected = body if coding in ("identity", "x") else pieces
     for read in (read_whole, preload, lambda response: read_in_steps(response, amounts), stream):
-        assert attempt(lambda read=read: read(response_of(coding, body)), (DecodeError,)) == expected, read
+        found = attempt(lambda read=read: read(response_of(coding, body)), (DecodeError,))
+        assert agree(coding, found, expected), read
+
+
+def agree(coding: str, one: bytes | str, other: bytes | str) -> bool:
+    """Whether two ways gave the same.
+
+    Whether libzstd refuses a frame with less content than it announces depends on how the frame is cut.
+    """
+    return one == other or ("zstd" in coding and "refused" in (one, other))
 
 
 def attempt(decode: Callable[[], bytes], errors: tuple[type[Exception], ...] = ERRORS) -> bytes | str:
