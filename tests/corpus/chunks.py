@@ -146,6 +146,15 @@ HOSTILE = [
     _hostile("trailer-101", b"5\r\nhello\r\n0\r\n" + b"X: y\r\n" * 101 + b"\r\n", NO, "100 lines"),
     _hostile("trailer-66k", b"5\r\nhello\r\n0\r\n" + (b"X: " + b"y" * 990 + b"\r\n") * 67 + b"\r\n", NO, "64 KiB"),
     _hostile(
+        "trailer-101-cut",
+        b"5\r\nhello\r\n0\r\n" + b"X: y\r\n" * 100 + b"X",
+        response(b"hello", reused=False),
+        "a line that is cut is none too many",
+        NO,
+        CUT,
+        close=True,
+    ),
+    _hostile(
         "trailer-nul",
         b"5\r\nhello\r\n0\r\nX: a\0\r\n\r\n",
         response(b"hello", reused=False),
