@@ -91,10 +91,12 @@ if FUZZ:
     ]
 
 setup(
+    # With sanitizers and coverage compiling takes a minute.
+    options={"build_ext": {"parallel": os.cpu_count()}} if FUZZ else {},
     ext_modules=cythonize(
         extensions,
         include_path=["ext"],
         build_dir=None if COVERAGE else "build/cython",
         compiler_directives=DIRECTIVES,
-    )
+    ),
 )
