@@ -16,6 +16,8 @@ from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
+from collections.abc import Mapping
+
 from wirepool._core.chunked cimport (
     CHUNK_DATA,
     CHUNK_DATA_CR,
@@ -122,6 +124,16 @@ TRAILERS = FLAG_TRAILERS
 BOTH_LENGTHS = FLAG_BOTH_LENGTHS
 
 
+cdef object _MAPPING_ITEMS = Mapping.items
+
+
+cdef list _items(headers):
+    """What items() gives, without the two generators and the many calls by which it does where nobody wrote one."""
+    if getattr(type(headers), "items", None) is _MAPPING_ITEMS:
+        return [(name, headers[name]) for name in headers]
+    return list(headers.items())
+
+
 @cython.final
 cdef class Exchange:
     """`transport`: a descriptor (int), a socket of the standard library whose descriptor may be used directly (a
@@ -197,7 +209,7 @@ cdef class Exchange:
             if type(headers) is dict:
                 items = list((<dict>headers).items()) if <dict>headers else None
             else:
-                items = list(headers.items())
+                items = _items(headers)
         if items is not None:
             for name, _ in items:
                 own |= own_field(name)
@@ -879,6 +891,19 @@ cdef class Exchange:
         self.enter()
         try:
             return self._read(-1 if amt is None else amt, TAKE_ALL)
+        finally:
+            wp_flag_drop(&self.inside)
+
+    def take_rest(self, int64_t limit):
+        """The rest of a body of known length, if it is at most `limit` octets and has wholly arrived; else None."""
+        self.enter()
+        try:
+            if (
+                self.phase != PHASE_BODY or self.framing != WP_LENGTH
+                or self.left > limit or <size_t>self.left > self.rx.size()
+            ):
+                return None
+            return self._read_buffered()
         finally:
             wp_flag_drop(&self.inside)
 

@@ -2,13 +2,14 @@
 
 RFC 9112 section 4 (status line), 5 (fields, obsolete folds), 6.3 (message body length), 9.3 (persistence). head_scan
 looks for the end of a head in a growing buffer, head_parse reads it once, head_framing decides how the body ends,
-fields_of makes Python objects of the fields when somebody asks. Assumes nothing about its input; guarantees that it
-reads inside [p, p + n), allocates nothing (but for fields_of), and that each octet is scanned once however the input
-was cut. See head.pxd for what is strict, what is lenient, and why.
+fields_of, grouped, joined and values_of make Python objects of the fields when somebody asks. Assumes nothing about its
+input; guarantees that it reads inside [p, p + n), allocates nothing (but for those), and that each octet is scanned
+once however the input was cut. See head.pxd for what is strict, what is lenient, and why.
 
 Threading kind: frozen.
 """
 
+from cpython.object cimport PyObject
 from cpython.unicode cimport PyUnicode_DecodeLatin1
 from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memcmp, memset
@@ -23,6 +24,7 @@ from wirepool._core.bytes_ cimport (
     span,
     trimmed,
     wp_class,
+    wp_lower,
 )
 from wirepool._core.errors cimport raise_status
 from wirepool._core.status cimport (
@@ -39,6 +41,12 @@ from wirepool._core.status cimport (
     wp_status,
 )
 
+cdef extern from "Python.h":
+    bint PyUnicode_IS_ASCII(object text)
+    const char *PyUnicode_DATA(object text)
+    Py_ssize_t PyUnicode_GET_LENGTH(object text)
+    PyObject *PyDict_SetDefault(object d, object key, object otherwise) except NULL
+
 cdef enum:
     # One line of the head, its line end included: http.client's _MAXLINE, which urllib3's users live with.
     MAX_LINE = 65536
@@ -48,6 +56,8 @@ cdef enum:
     MAX_HEAD_PER_FIELD = 1024
     # Digits of a Content-Length after leading zeros: below 2**63 whatever they are.
     MAX_LENGTH_DIGITS = 18
+    # For the names in _OFTEN: a power of two at which hardly two of them fall on one place.
+    PLACES = 1024
 
 LIMITS = {
     "MAX_LINE": MAX_LINE,
@@ -376,35 +386,122 @@ cdef wp_status head_framing(const HeadInfo *info, bint head_request, wp_framing 
 
 cdef str _unfolded(const char *p, span value):
     """The value as text; each fold, with the white space around it, is one space (RFC 9112 5.2)."""
-    cdef size_t i
     cdef bytes raw
-    for i in range(value.start, value.start + value.len):
-        if p[i] == c'\n':
-            break
-    else:
+    if find_lf(p, value.start, value.start + value.len) < 0:
         return PyUnicode_DecodeLatin1(p + value.start, <Py_ssize_t>value.len, NULL)
     raw = p[value.start:value.start + value.len]
     return " ".join([line.strip(b" \t\r").decode("latin-1") for line in raw.split(b"\n")])
 
 
-cdef list fields_of(const char *p, size_t n, bint has_status_line):
-    cdef size_t pos = 0
-    cdef FieldLine field
+cdef bint _goes_on(const char *p, size_t n, size_t *pos, FieldLine *field) except -1:
+    """Reads the next line that is a field; false behind the last."""
     cdef wp_status status
-    cdef list out = []
-    if has_status_line:
-        pos = <size_t>(find_lf(p, 0, n) + 1)
     while True:
-        status = _next_field(p, n, &pos, &field)
+        status = _next_field(p, n, pos, field)
         if status == WP_NEED_MORE:
-            return out
+            return False
         if status != WP_OK:
             raise_status(status)
         if field.is_field:
-            out.append((
-                PyUnicode_DecodeLatin1(p + field.name.start, <Py_ssize_t>field.name.len, NULL),
-                _unfolded(p, field.value),
-            ))
+            return True
+
+
+cdef inline str _name(const char *p, const FieldLine *field):
+    return PyUnicode_DecodeLatin1(p + field.name.start, <Py_ssize_t>field.name.len, NULL)
+
+
+cdef list fields_of(const char *p, size_t n, bint has_status_line):
+    cdef size_t pos = 0
+    cdef FieldLine field
+    cdef list out = []
+    if has_status_line:
+        pos = <size_t>(find_lf(p, 0, n) + 1)
+    while _goes_on(p, n, &pos, &field):
+        out.append((_name(p, &field), _unfolded(p, field.value)))
+    return out
+
+
+# Names that responses have again and again, as they are mostly spelled: those of RFC 9110, 9111 and the registry that
+# servers, proxies and browsers' security are fond of. Each of them is one object, which no response has to make.
+_OFTEN = (
+    "Accept-Ranges", "Access-Control-Allow-Credentials", "Access-Control-Allow-Headers", "Access-Control-Allow-Methods",
+    "Access-Control-Allow-Origin", "Access-Control-Expose-Headers", "Access-Control-Max-Age", "Age", "Allow", "Alt-Svc",
+    "Cache-Control", "CF-Cache-Status", "CF-Ray", "Connection", "Content-Disposition", "Content-Encoding",
+    "Content-Language", "Content-Length", "Content-Location", "Content-Range", "Content-Security-Policy",
+    "Content-Type", "Cross-Origin-Opener-Policy", "Cross-Origin-Resource-Policy", "Date", "ETag", "Expires",
+    "Keep-Alive", "Last-Modified", "Link", "Location", "NEL", "P3P", "Permissions-Policy", "Pragma",
+    "Proxy-Authenticate", "Referrer-Policy", "Report-To", "Retry-After", "Server", "Server-Timing", "Set-Cookie",
+    "Strict-Transport-Security", "Timing-Allow-Origin", "Trailer", "Transfer-Encoding", "Upgrade", "Vary", "Via",
+    "Warning", "WWW-Authenticate", "X-Amz-Id-2", "X-Amz-Request-Id", "X-Amzn-RequestId", "X-Cache", "X-Cache-Hits",
+    "X-Content-Type-Options", "X-Frame-Options", "X-Permitted-Cross-Domain-Policies", "X-Powered-By",
+    "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "X-Request-Id", "X-Runtime", "X-Served-By",
+    "X-Timer", "X-XSS-Protection",
+)
+cdef list _SPELLED = [None] * PLACES
+cdef list _LOWER = [None] * PLACES
+
+
+cdef inline Py_ssize_t _place(const char *p, size_t n) noexcept nogil:
+    """Where a name is in these lists, if it is; the same for each spelling."""
+    return (wp_lower[<unsigned char>p[0]] * 7 + wp_lower[<unsigned char>p[n - 1]] * 31
+            + wp_lower[<unsigned char>p[n // 2]] * 3 + <Py_ssize_t>(n & 63) * 5) & (PLACES - 1)
+
+
+def _fill_places():
+    for name in _OFTEN:
+        place = _place(PyUnicode_DATA(name), <size_t>len(name))
+        _SPELLED[place] = name
+        _LOWER[place] = name.lower()
+
+
+_fill_places()
+
+
+cdef dict _grouped(const char *p, size_t n, bint joined):
+    cdef size_t pos = <size_t>(find_lf(p, 0, n) + 1)
+    cdef FieldLine field
+    cdef dict out = {}
+    cdef const char *spelled
+    cdef Py_ssize_t place
+    cdef object key
+    while _goes_on(p, n, &pos, &field):
+        spelled = p + field.name.start
+        place = _place(spelled, field.name.len)
+        key = _LOWER[place]
+        name = _SPELLED[place]
+        if key is None or not same_lower(spelled, field.name.len, PyUnicode_DATA(key),
+                                         <size_t>PyUnicode_GET_LENGTH(key)):
+            name = _name(p, &field)
+            key = (<str>name).lower()
+        elif memcmp(spelled, PyUnicode_DATA(name), field.name.len) != 0:
+            name = _name(p, &field)
+        value = _unfolded(p, field.value)
+        entry = (name, value) if joined else [name, value]
+        there = <object>PyDict_SetDefault(out, key, entry)
+        if there is entry:
+            continue
+        if joined:
+            out[key] = (there[0], there[1] + ", " + value)
+        else:
+            (<list>there).append(value)
+    return out
+
+
+cdef list _values_of(const char *p, size_t n, const char *lower, size_t length):
+    """Looks at line starts only: the lines of a head that was parsed are fields, folds, or neither."""
+    cdef size_t pos = <size_t>(find_lf(p, 0, n) + 1)
+    cdef size_t start
+    cdef FieldLine field
+    cdef list out = []
+    while pos and pos < n:
+        start = pos
+        if n - pos <= length or p[pos + length] != c':' or not same_lower(p + pos, length, lower, length):
+            pos = <size_t>(find_lf(p, pos, n) + 1)
+        elif not _goes_on(p, n, &pos, &field):
+            break
+        elif field.name.start == start and field.name.len == length:  # else there is a colon in what was asked for
+            out.append(_unfolded(p, field.value))
+    return out
 
 
 cdef str reason_of(const char *p, const HeadInfo *info):
@@ -416,6 +513,25 @@ cdef str reason_of(const char *p, const HeadInfo *info):
 def parse_fields(bytes head not None, bint has_status_line=True):
     """The header fields of a complete head, or of a trailer section, as a list of (name, value)."""
     return fields_of(<const char *>head, <size_t>len(head), has_status_line)
+
+
+def grouped(bytes head not None):
+    """The header fields of a complete head by lower-case name: the name as it came first, and its values."""
+    return _grouped(<const char *>head, <size_t>len(head), False)
+
+
+def joined(bytes head not None):
+    """The same with one value for each name, joined if there were several: (name, value) by lower-case name."""
+    return _grouped(<const char *>head, <size_t>len(head), True)
+
+
+def values_of(bytes head not None, str lower not None):
+    """The values of one field in a complete head that was accepted, without a look at the others; `lower`: its name in
+    lower case."""
+    if not PyUnicode_IS_ASCII(lower) or lower[:1] in ("", " ", "\t"):  # with these lines begin that are no fields
+        return [value for name, value in parse_fields(head) if name.lower() == lower]
+    return _values_of(<const char *>head, <size_t>len(head), PyUnicode_DATA(lower),
+                      <size_t>PyUnicode_GET_LENGTH(lower))
 
 
 def parse_trailers(bytes section not None):

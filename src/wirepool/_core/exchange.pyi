@@ -125,6 +125,9 @@ class Exchange:
     def read(self, amt: int | None = -1) -> bytes:
         """Exactly ``amt`` octets of the body unless it ends before; all of it for negative or None."""
 
+    def take_rest(self, limit: int) -> bytes | None:
+        """The rest of a body of known length, if it is at most ``limit`` octets and has wholly arrived; else None."""
+
     def read1(self, amt: int | None = -1) -> bytes:
         """What is there, or what one receive gives, at most ``amt`` octets; b"" only at the end."""
 

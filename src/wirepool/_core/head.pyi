@@ -30,6 +30,15 @@ def parse_fields(head: bytes, has_status_line: bool = True) -> list[tuple[str, s
 def parse_trailers(section: bytes) -> tuple[list[tuple[str, str]], bool]:
     """(fields, whether the connection may be used again) of a complete trailer section, its blank line included."""
 
+def grouped(head: bytes) -> dict[str, list[str]]:
+    """The header fields of a complete head by lower-case name: the name as it came first, and its values."""
+
+def joined(head: bytes) -> dict[str, tuple[str, str]]:
+    """The same with one value for each name, joined if there were several: (name, value) by lower-case name."""
+
+def values_of(head: bytes, lower: str) -> list[str]:
+    """The values of one field in a complete head that was accepted; ``lower``: its name in lower case."""
+
 def parse_head(head: bytes, head_request: bool = False) -> Head:
     """A complete head; raises ProtocolViolation. ``head_request``: the request's method was HEAD."""
 

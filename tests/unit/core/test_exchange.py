@@ -158,6 +158,29 @@ def test_read_gives_exactly_what_was_asked_for(wire: Any) -> None:
 
 
 @wires
+def test_take_rest_gives_what_has_wholly_arrived(wire: Any) -> None:
+    with answered(wire, OK + b"Content-Length: 10\r\n\r\nabcdefghij") as (x, _):
+        assert (x.take_rest(9), x.received, x.complete) == (None, 0, False)
+        assert (x.read(3), x.take_rest(6), x.take_rest(7)) == (b"abc", None, b"defghij")
+        assert (x.complete, x.reusable, x.received, x.take_rest(9), x.held) == (True, True, 10, None, 0)
+
+
+@wires
+def test_take_rest_leaves_all_else_to_read(wire: Any) -> None:
+    with answered(wire, OK + b"Content-Length: 10\r\n\r\nabcdefghi", b"j") as (x, _):
+        assert (x.take_rest(99), x.read()) == (None, b"abcdefghij")
+    for reply in (REPLIES["chunked"], REPLIES["until close"], REPLIES["204"], REPLIES["length 0"]):
+        with answered(wire, reply.wire, end=end_of(reply), method=reply.method) as (x, _):
+            assert (x.take_rest(99), x.read(), x.complete) == (None, reply.body, True)
+
+
+@wires
+def test_take_rest_with_octets_left_over(wire: Any) -> None:
+    with answered(wire, OK + b"Content-Length: 10\r\n\r\nabcdefghijHTTP/1.1") as (x, _):
+        assert (x.take_rest(10), x.complete, x.reusable) == (b"abcdefghij", True, False)
+
+
+@wires
 def test_read1_gives_what_is_there(wire: Any) -> None:
     with answered(wire, OK + b"Content-Length: 10\r\n\r\nab", b"cd", b"efghij") as (x, _):
         assert [x.read1(0), x.read1(), x.read1(1), x.read1(), x.read1(99)] == [b"", b"ab", b"c", b"d", b"efghij"]

@@ -339,6 +339,70 @@ def test_a_trailer_section_has_no_status_line() -> None:
     assert head.parse_fields(b"A: b", has_status_line=False) == [("A", "b")]
 
 
+# --- fields by name ---------------------------------------------------------------------------------------------------
+
+GROUPS = {
+    "as they came": (b"Server", b"X-Own", b"Date"),
+    "several times": (b"Set-Cookie", b"A", b"set-cookie", b"SET-COOKIE", b"a"),
+    "known names, in other letters": (b"SERVER", b"content-type", b"eTag", b"Www-Authenticate"),
+    "names that share a place": (b"X-RateLimit-Limit", b"X-RateLimit-Reset", b"x-ratelimit-limit"),
+    "no ASCII": (b"\xc0-Name", b"\xe0-name", b"\xd7", b"\xdf"),
+    "short and long": (b"A", b"b", b"x" * 63, b"X" * 64, b"x" * 65, b"Y" * 300),
+}
+
+
+def by_name(data: bytes) -> dict[str, list[str]]:
+    """Of the plain list, the slow way."""
+    found: dict[str, list[str]] = {}
+    for name, value in head.parse_fields(data):
+        found.setdefault(name.lower(), [name]).append(value)
+    return found
+
+
+def require_same_by_name(data: bytes) -> None:
+    expected = by_name(data)
+    assert head.grouped(data) == expected
+    assert list(head.grouped(data)) == list(expected)
+    assert head.joined(data) == {key: (name, ", ".join(values)) for key, (name, *values) in expected.items()}
+    assert list(head.joined(data)) == list(expected)
+    for key in (*expected, "absent", "a", "", " ", "b: c", "\n", "\xe4"):
+        assert head.values_of(data, key) == expected.get(key, [None])[1:]
+
+
+@pytest.mark.parametrize("names", GROUPS.values(), ids=GROUPS.keys())
+def test_fields_by_name(names: tuple[bytes, ...]) -> None:
+    require_same_by_name(made(*(name + b": %d" % i for i, name in enumerate(names))))
+
+
+@pytest.mark.parametrize("lines", [*FIELDS, *SKIPPED, *ODD_NAMES], ids=repr)
+def test_fields_by_name_are_the_fields(lines: bytes) -> None:
+    for data in (made(lines), made(b"A: 1", lines, b"B: 2"), made(lines, lines)):
+        require_same_by_name(data)
+
+
+def test_a_fold_is_no_field_whatever_is_asked_for() -> None:
+    data = made(b"A: 1", b" b: 2", b"\tb: 3", b"B: 4")
+    assert head.values_of(data, "b") == ["4"]
+    assert head.values_of(data, " b") == head.values_of(data, "\tb") == []
+    assert head.values_of(data, "a") == ["1 b: 2 b: 3"]
+
+
+def test_a_name_with_a_colon_is_no_name() -> None:
+    assert head.values_of(made(b"a:b: c"), "a:b") == []
+    assert head.values_of(made(b"a:b: c"), "a") == ["b: c"]
+
+
+def test_names_that_are_often_sent_are_not_made_anew() -> None:
+    first, second = (head.grouped(made(b"Server: %d" % i, b"X-Nobodys: 1")) for i in range(2))
+    assert first["server"][0] is second["server"][0]
+    assert first["x-nobodys"][0] is not second["x-nobodys"][0]
+
+
+def test_no_head_has_no_fields() -> None:
+    assert head.grouped(b"") == head.joined(b"") == {}
+    assert head.values_of(b"", "a") == []
+
+
 @pytest.mark.parametrize("octet", range(256))
 def test_every_octet_in_a_value_and_in_a_name(octet: int) -> None:
     byte = bytes([octet])
