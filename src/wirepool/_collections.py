@@ -231,13 +231,21 @@ class HTTPHeaderDict(MutableMapping[str, str]):
         self._container = container
         return self
 
+    @classmethod
+    def _holding(cls, container: dict[str, list[str]]) -> Self:
+        """Build around what the core made of the fields of the wire: by lower-case name, the name and its values."""
+        self = object.__new__(cls)
+        self._container = container
+        return self
+
     # One name
 
     def __getitem__(self, key: str) -> str:
-        entry = self._container.get(key.lower())
-        if entry is None:
+        try:
+            entry = self._container[key.lower()]
+        except KeyError:
             if not isinstance(key, bytes):
-                raise KeyError(key.lower())
+                raise
             entry = self._container[key.decode("latin-1").lower()]
         return entry[1] if len(entry) == 2 else ", ".join(entry[1:])
 

@@ -14,8 +14,8 @@ import socket
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from wirepool._core.head import parse_fields, parse_head
-from wirepool._http_client import Response, message_from
+from wirepool._core.head import parse_head
+from wirepool._http_client import Response, unread_message
 
 if TYPE_CHECKING:
     from wirepool._core.exchange import Exchange
@@ -49,17 +49,22 @@ class Promised(Response):
 
     def __init__(self, response: HTTPResponse) -> None:
         self._promised_by = weakref.ref(response)
-        self.debuglevel = 0
-        self._method = response._request_method
-        self.head = response._head or b""
-        self.code = self.status = response.status
-        self.reason = response.reason or ""
-        self.version = response.version
+        self._facts = response._request_method, response.status, response.reason or "", response.version
+        self.head = head = response._head or b""
+        self.headers = self.msg = unread_message(head)
+
+    def _tell_facts(self) -> None:
+        """Set what is rarely asked for; the response may be gone by then."""
+        method, status, reason, version = self._facts
+        told = {"_method": method, "status": status, "code": status, "reason": reason, "version": version}
+        for name, value in told.items():
+            self.__dict__.setdefault(name, value)
+        self.__dict__.setdefault("debuglevel", 0)
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("headers", "msg"):
-            self.headers = self.msg = message_from(parse_fields(self.head) if self.head else [])
-            return self.headers
+        if name in _OF_THE_HEAD:
+            self._tell_facts()
+            return self.__dict__[name]
         if name not in _OF_THE_BODY:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         self._shift()
@@ -103,14 +108,14 @@ class Promised(Response):
             fulfil(self, None)
 
 
+_OF_THE_HEAD = frozenset(("_method", "code", "debuglevel", "reason", "status", "version"))
 _OF_THE_BODY = frozenset(("chunked", "chunk_left", "length", "will_close"))
 
 
 def fulfil(original: Promised, response: HTTPResponse | None) -> None:
     """Make ``original`` the genuine one, which continues ``response``; its exchange is given up."""
     exchange = response._x if response is not None else None
-    if "headers" not in original.__dict__:
-        original.__getattr__("headers")
+    original._tell_facts()
     original.__class__ = Response  # type: ignore[assignment]
     original.fp = None
     original.chunked = False

@@ -17,7 +17,7 @@ from wirepool._core import chunked as _chunked
 from wirepool._core.errors import CoreError
 from wirepool._core.exchange import LIMITS as _EXCHANGE_LIMITS
 from wirepool._core.head import LIMITS as _HEAD_LIMITS
-from wirepool._core.head import head_length, parse_fields, parse_head
+from wirepool._core.head import head_length, parse_fields, parse_head, values_of
 from wirepool._errors import stdlib_error
 from wirepool._gear import watch_stdlib
 from wirepool._trailers import read_trailers
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from wirepool._core.head import Head
 
-__all__ = ["Response", "message_from", "skipped_line"]
+__all__ = ["Response", "message_from", "skipped_line", "unread_message"]
 
 _MAX_LINE = _HEAD_LIMITS["MAX_LINE"]
 _MAX_CHUNK_LINE = _chunked.LIMITS["MAX_CHUNK_LINE"]
@@ -37,12 +37,63 @@ _BLANK = (b"\r\n", b"\n")
 _FIRST = b"HTTP/1."  # what every head begins with
 
 
-def message_from(pairs: list[tuple[str, str]]) -> http.client.HTTPMessage:
+_MESSAGE = http.client.HTTPMessage
+_GET_ALL = _MESSAGE.get_all
+
+
+class _Unread(_MESSAGE):
+    """The header fields of a response as long as nobody has looked at them, save by :meth:`get_all`, as cookie jars do.
+
+    Becomes a genuine ``HTTPMessage`` when anything else is asked for, and is called that before.
+    """
+
+    __module__ = _MESSAGE.__module__
+    __qualname__ = _MESSAGE.__qualname__
+
+    _head: bytes
+
+    def get_all(self, name: str, failobj: Any = None) -> Any:
+        """The values of a field, or ``failobj``."""
+        if type(name) is str and _MESSAGE.get_all is _GET_ALL:
+            try:
+                return values_of(self._head, name.lower()) or failobj
+            except AttributeError:  # another thread was faster, and has it read
+                pass
+        return super().get_all(name, failobj)
+
+    def __getattr__(self, name: str) -> Any:
+        head = self.__dict__.get("_head")
+        if head is not None and not name.startswith("__"):
+            # Another thread may be at it, too, and what was set already stays.
+            for attribute, value in vars(message_from(head)).items():
+                self.__dict__.setdefault(attribute, value)
+            self.__class__ = _MESSAGE  # type: ignore[assignment]
+            self.__dict__.pop("_head", None)
+        return object.__getattribute__(self, name)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        len(self)
+        return self.__reduce_ex__(protocol)
+
+
+_Unread.__name__ = _MESSAGE.__name__
+
+
+def message_from(head: bytes) -> http.client.HTTPMessage:
     """An ``HTTPMessage`` of the fields, without the e-mail parser and what it takes for a line end."""
     message = http.client.HTTPMessage()
-    for name, value in pairs:
+    for name, value in parse_fields(head):
         message.set_raw(name, value)
     message.set_payload("")
+    return message
+
+
+def unread_message(head: bytes) -> http.client.HTTPMessage:
+    """As :func:`message_from`, of a head that was accepted, for somebody who may never look at it."""
+    if http.client.HTTPMessage is not _MESSAGE:
+        return message_from(head)
+    message = _Unread.__new__(_Unread)  # without what the constructor makes, which is made when it is asked for
+    message._head = head
     return message
 
 
@@ -182,7 +233,7 @@ class Response(http.client.HTTPResponse):
         self.code = self.status = facts["status"]
         self.reason = facts["reason"]
         self.version = facts["version"]
-        self.headers = self.msg = message_from(parse_fields(head))
+        self.headers = self.msg = message_from(head)
         self.skipped_lines = facts["skipped"]
         framing = facts["framing"]
         self.chunked = framing == "chunked"
