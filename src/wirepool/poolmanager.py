@@ -144,6 +144,8 @@ class PoolManager(RequestMethods):
         self._targets: dict[str, tuple[_Route, str]] = {}
         self._routes_of: tuple[Any, dict[str, Any]] = (None, {})
         self._newest: Any = None
+        # What connection_from_host() was asked for -> route, and what that holds for.
+        self._asked: dict[tuple[Any, ...], tuple[_Route, str, Any, Any, dict[str, Any]]] = {}
         # Request context -> key.
         self._keys: dict[tuple[Any, ...], PoolKey] = {}
         self._watch = _watch_for(type(self)).allows
@@ -182,6 +184,7 @@ class PoolManager(RequestMethods):
         """Forget all pools. Their idle connections are closed; requests under way go on."""
         self.pools.clear()
         self._keys.clear()
+        self._asked.clear()
         for manager in list(self._by_proxy.values()):
             manager.clear()
         self._by_proxy.clear()
@@ -193,6 +196,9 @@ class PoolManager(RequestMethods):
         for origin, route in list(self._routes.items()):
             if route[0] is pool:
                 self._routes.pop(origin, None)
+        for asked, known in list(self._asked.items()):
+            if known[0][0] is pool:
+                self._asked.pop(asked, None)
 
     def connection_from_host(
         self,
@@ -206,6 +212,10 @@ class PoolManager(RequestMethods):
         :param pool_kwargs: override this manager's keywords; a value of None takes one away.
         :raises LocationValueError: there is no host.
         """
+        asked = (host, port, scheme, *pool_kwargs.items()) if pool_kwargs else (host, port, scheme)
+        known = self._asked_before(asked)
+        if known is not None:
+            return known  # type: ignore[no-any-return]
         if not host:
             raise LocationValueError("No host specified.")
         if self.trust_env:
@@ -216,7 +226,50 @@ class PoolManager(RequestMethods):
         context["scheme"] = scheme or "http"
         context["port"] = port_by_scheme.get(context["scheme"].lower(), 80) if port is None else port
         context["host"] = host
-        return self.connection_from_context(context)
+        is_lasting = "strict" not in context  # which is warned of each time
+        pool = self.connection_from_context(context)
+        if is_lasting:
+            self._learn_asked(asked, context, pool)
+        return pool
+
+    def _asked_before(self, asked: tuple[Any, ...]) -> Any:
+        """The pool that :meth:`connection_from_host` has given for the same, if all stands by which it was found.
+
+        requests asks for one before each request.
+        """
+        try:
+            known = self._asked.get(asked)
+        except TypeError:  # something in it has no hash
+            return None
+        if known is None or not self._watch(self):
+            return None
+        route, scheme, key_fn, pools, keywords = known
+        if (
+            pools is not self.pools
+            or keywords != self.connection_pool_kw
+            or self.key_fn_by_scheme.get(scheme) is not key_fn
+            or self.trust_env
+            or not (route is self._newest or self._touch(route))
+        ):
+            return None
+        return route[0]
+
+    def _learn_asked(self, asked: tuple[Any, ...], context: dict[str, Any], pool: Any) -> None:
+        keywords = self.connection_pool_kw
+        if self.trust_env or not self._watch(self) or not all(map(_is_plain_value, keywords.values())):
+            return
+        scheme = context["scheme"].lower()
+        key_fn = self.key_fn_by_scheme[scheme]
+        try:
+            hash(asked)
+        except TypeError:
+            return
+        route = (pool, self._key_of(key_fn, context), None)
+        if len(self._asked) >= _KNOWN_KEYS:
+            self._asked.clear()
+        self._asked[asked] = (route, scheme, key_fn, self.pools, _copy(keywords))
+        if not self._touch(route):  # dropped in between
+            self._asked.pop(asked, None)
 
     def connection_from_context(self, request_context: dict[str, Any]) -> HTTPConnectionPool:
         """The pool for a context: the pool's keywords with ``scheme``, ``host`` and ``port``.

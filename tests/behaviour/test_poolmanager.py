@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import sys
 import warnings
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
@@ -468,6 +469,95 @@ def test_the_word_strict_is_dropped(manager: PoolManager) -> None:
     with pytest.warns(FutureWarning, match="strict"):
         pool = manager.connection_from_context(context)
     assert pool.host == "example.org"
+
+
+# ---------------------------------------------------------------- asking for the same pool again
+
+
+def ask(manager: PoolManager, host: str = "example.org", **kwargs: Any) -> Any:
+    """As requests asks before each request: anew, with objects of its own."""
+    return manager.connection_from_host(str(host), port=None, scheme="http", pool_kwargs=dict(kwargs))
+
+
+def test_the_same_question_has_the_same_answer(manager: PoolManager) -> None:
+    pool = ask(manager)
+    assert ask(manager) is ask(manager) is pool
+    other = ask(manager, maxsize=5)
+    assert ask(manager, maxsize=5) is other is not pool
+    assert ask(manager, maxsize=None) is ask(manager, maxsize=None) is pool
+    assert manager.connection_from_host("EXAMPLE.org", scheme="HTTP") is pool
+
+
+def test_asking_counts_as_use(gear: str) -> None:
+    with PoolManager(num_pools=2) as manager:
+        for host in ("kept.test", "gone.test", "kept.test", "gone.test", "kept.test"):
+            ask(manager, host)
+        kept, gone = ask(manager, "kept.test"), ask(manager, "gone.test")
+        ask(manager, "kept.test")
+        ask(manager, "third.test")
+        assert ask(manager, "kept.test") is kept
+        assert ask(manager, "gone.test") is not gone
+
+
+def test_a_pool_that_was_dropped_is_not_kept(gear: str) -> None:
+    with PoolManager(num_pools=1) as manager:
+        for drop in (lambda: ask(manager, "other.test"), manager.clear):
+            pool = weakref.ref(ask(manager))
+            assert ask(manager) is pool()
+            drop()
+            gc.collect()
+            assert pool() is None
+
+
+def test_what_the_answer_depends_on_may_change(manager: PoolManager) -> None:
+    pool = ask(manager)
+    assert ask(manager) is pool
+    manager.connection_pool_kw["maxsize"] = 7
+    assert ask(manager).pool.qsize() == 7
+    del manager.connection_pool_kw["maxsize"]
+    assert ask(manager) is pool
+    default = manager.key_fn_by_scheme["http"]
+    manager.key_fn_by_scheme["http"] = lambda context: default({**context, "host": "all"})  # type: ignore[assignment]
+    assert ask(manager) is not pool
+    assert ask(manager) is ask(manager, "other.test")
+    manager.key_fn_by_scheme["http"] = default
+    assert ask(manager) is pool
+    manager.key_fn_by_scheme.clear()
+    with pytest.raises(URLSchemeUnknown):
+        ask(manager)
+    manager.key_fn_by_scheme["http"] = default
+    manager.pools = RecentlyUsedContainer(5)
+    assert ask(manager) is ask(manager) is not pool
+
+
+def test_keywords_changed_in_place_are_another_question(manager: PoolManager) -> None:
+    manager.connection_pool_kw["headers"] = headers = {"A": "1"}
+    pool = ask(manager)
+    headers["A"] = "2"
+    assert ask(manager) is not pool
+    own = {"B": "1"}
+    pool = ask(manager, headers=own)
+    own["B"] = "2"
+    assert ask(manager, headers=own) is not pool
+
+
+def test_the_environment_is_asked_each_time(gear: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with PoolManager(trust_env=True) as manager:
+        assert ask(manager).proxy is None
+        monkeypatch.setenv("http_proxy", "http://proxy.test:3128")
+        assert ask(manager).proxy.host == "proxy.test"
+    with PoolManager() as manager:
+        assert ask(manager).proxy is None
+        manager.trust_env = True
+        assert ask(manager).proxy.host == "proxy.test"
+
+
+def test_the_word_strict_is_warned_of_each_time(manager: PoolManager) -> None:
+    for _ in range(3):
+        with pytest.warns(FutureWarning, match="strict"):
+            ask(manager, strict=True)
 
 
 # ---------------------------------------------------------------- bad URLs
