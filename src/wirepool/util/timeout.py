@@ -22,6 +22,9 @@ _DEFAULT_TIMEOUT: Final[_TYPE_DEFAULT] = _TYPE_DEFAULT.token
 _TYPE_TIMEOUT = float | _TYPE_DEFAULT | None
 
 
+_NUMBERS = (float, int)
+
+
 def _is_number(value: _TYPE_TIMEOUT) -> bool:
     return value is not None and value is not _DEFAULT_TIMEOUT
 
@@ -65,10 +68,11 @@ class Timeout:
         *,
         deadline: float | None = None,
     ) -> None:
-        self._connect = self._validate_timeout(connect, "connect")
-        self._read = self._validate_timeout(read, "read")
-        self.total = self._validate_timeout(total, "total")
-        self.deadline = self._validate_deadline(deadline)
+        # requests makes one for each request, most without any limit.
+        self._connect = self._validate_timeout(connect, "connect") if connect is not None else None
+        self._read = self._validate_timeout(read, "read") if read is not None else None
+        self.total = self._validate_timeout(total, "total") if total is not None else None
+        self.deadline = self._validate_deadline(deadline) if deadline is not None else None
         self._start_connect: float | None = None
 
     def __repr__(self) -> str:
@@ -86,14 +90,14 @@ class Timeout:
 
     @classmethod
     def _validate_timeout(cls, value: _TYPE_TIMEOUT, name: str) -> _TYPE_TIMEOUT:
-        if not _is_number(value):
+        if value is None or value is _DEFAULT_TIMEOUT or (type(value) in _NUMBERS and value > 0):
             return value
         if isinstance(value, bool):
             raise ValueError(f"The {name} timeout cannot be a boolean: it must be an int, float or None.")
         try:
-            if math.isnan(float(value)):  # type: ignore[arg-type]
+            if math.isnan(float(value)):
                 raise ValueError
-            too_small = value <= 0  # type: ignore[operator]
+            too_small = value <= 0
         except (TypeError, ValueError):
             raise ValueError(f"The {name} timeout is {value!r}, but it must be an int, float or None.") from None
         if too_small:
