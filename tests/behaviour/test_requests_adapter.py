@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import http.client
 import io
 import pickle
@@ -93,6 +94,53 @@ def test_a_response_has_all_that_requests_makes_of_one(session: Any, scripted: A
     assert server.requests[0].line == "GET /a/b?c=d&f=g+h HTTP/1.1"
     assert got.request.headers["User-Agent"] == server.requests[0].header("User-Agent")
     assert got.connection is session.get_adapter(got.url)
+
+
+def test_a_response_has_what_one_of_requests_has_and_no_more(scripted: Any) -> None:
+    made = []
+    for adapter in (HTTPAdapter(), WirepoolAdapter()):
+        fields = [("Content-Type", "text/plain"), ("A", "1"), ("a", "2"), ("Set-Cookie", "k=v")]
+        server = scripted([Recv(), Send(response(b"body", headers=fields)), Close()])
+        with session_on(adapter) as session:
+            made.append(session.get(server.url))
+    theirs, ours = (vars(it) for it in made)
+    assert ours.keys() == theirs.keys()
+    differing = {name for name in ours if type(ours[name]) is not type(theirs[name])}
+    assert differing == {"raw", "connection"}
+    assert ours["headers"] == theirs["headers"]
+    assert list(ours["headers"].lower_items()) == list(theirs["headers"].lower_items())
+    ours["headers"]["A"] = "3"
+    del ours["headers"]["set-cookie"]
+    assert dict(ours["headers"].copy()) == {"Content-Length": "4", "Content-Type": "text/plain", "A": "3"}
+
+
+def test_what_is_mutable_belongs_to_one_response(ours: Any, echo: Any) -> None:
+    first, second = (ours.get(echo.url + "/echo") for _ in range(2))
+    for name, value in vars(first).items():
+        if not isinstance(value, (str, bytes, int, type(None), datetime.timedelta)) and name != "connection":
+            assert value is not vars(second)[name], name
+
+
+@pytest.mark.parametrize("where", ["class", "constructor"])
+def test_responses_of_ones_own(ours: Any, echo: Any, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    class Own(requests.Response):
+        def __init__(self) -> None:
+            super().__init__()
+            self.mine = True
+
+    if where == "class":
+        monkeypatch.setattr(requests, "Response", Own)
+    else:
+        start = requests.Response.__init__
+
+        def started(self: Any) -> None:
+            start(self)
+            self.mine = True
+
+        monkeypatch.setattr(requests.Response, "__init__", started)
+    got = ours.get(echo.url + "/echo")
+    assert got.mine
+    assert got.json()["target"] == "/echo"
 
 
 def test_what_is_sent_is_the_same_to_the_byte(scripted: Any) -> None:

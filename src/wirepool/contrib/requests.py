@@ -17,6 +17,7 @@ Threading: shared, as far as requests' sessions are; the caches below are dictio
 
 from __future__ import annotations
 
+import datetime
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -36,13 +37,13 @@ if not hasattr(_adapters.HTTPAdapter, "get_connection_with_tls_context"):
         name="requests",
     )
 
-from requests.cookies import extract_cookies_to_jar
+from requests.cookies import RequestsCookieJar, extract_cookies_to_jar
 from requests.structures import CaseInsensitiveDict as _Headers
 from requests.utils import get_auth_from_url, get_encoding_from_headers, select_proxy
 from urllib3.exceptions import LocationValueError as _TheirLocationValueError
 
 from wirepool import _gear
-from wirepool._core.head import parse_fields
+from wirepool._core.head import joined
 from wirepool._core.headers_out import is_plain_target
 from wirepool.contrib._either_pool import understanding
 from wirepool.contrib._from_urllib3 import is_retry, is_timeout, our_retry, our_timeout, passing_for_theirs
@@ -149,6 +150,40 @@ class _Raw(HTTPResponse):
         except HTTPError as error:
             become(error)
             raise
+
+
+_Response = requests.Response
+_START = _Response.__init__
+_OWN = {"headers": _Headers, "cookies": RequestsCookieJar, "history": list}
+_SHARED = (type(None), bool, int, str, datetime.timedelta)
+
+
+def _blank() -> dict[str, Any] | None:
+    """What all new responses have in common, or None if that is not all of what they have but ``_OWN``."""
+    made = vars(_Response())
+    own = {name: made.pop(name, None) for name in _OWN}
+    is_known = all(type(value) is _OWN[name] for name, value in own.items())
+    return made if is_known and all(isinstance(value, _SHARED) for value in made.values()) else None
+
+
+_BLANK = _blank()
+
+
+def _new_response() -> requests.Response:
+    """As the class makes one. Its header fields are to be set; making empty ones is half of what it takes there."""
+    cls = requests.Response
+    if cls is not _Response or cls.__init__ is not _START or _BLANK is None:
+        return cls()
+    response = cls.__new__(cls)
+    response.__dict__ = {**_BLANK, "cookies": RequestsCookieJar(), "history": []}
+    return response
+
+
+def _headers_of(fields: dict[str, tuple[str, str]]) -> _Headers[str]:
+    """A mapping of requests around the fields, which are in the form in which it keeps them."""
+    headers = _Headers.__new__(_Headers)
+    headers._store = fields  # type: ignore[assignment]
+    return headers
 
 
 @functools.lru_cache(maxsize=256)  # of what servers send
@@ -404,7 +439,7 @@ class WirepoolAdapter(_adapters.HTTPAdapter):
             resp.__class__ = _Raw
         if type(resp) is not _Raw or resp._head is None:
             return super().build_response(req, resp)
-        response = requests.Response()
+        response = _new_response()
         response.raw = resp
         response.status_code = resp.status
         response.reason = resp.reason or ""
@@ -412,26 +447,14 @@ class WirepoolAdapter(_adapters.HTTPAdapter):
         response.connection = self
         url: Any = req.url
         response.url = url.decode("utf-8") if isinstance(url, bytes) else url
-        fields = _fields_of(resp)
-        response.headers._store.update(fields)
+        fields = joined(resp._head)
+        response.headers = _headers_of(fields)
         content_type = fields.get("content-type")
         if content_type is not None:
             response.encoding = _encoding_of(content_type[1])
         if "set-cookie" in fields:
             extract_cookies_to_jar(response.cookies, req, resp)
         return response
-
-
-def _fields_of(raw: HTTPResponse) -> dict[str, tuple[str, str]]:
-    """The header fields as requests keeps them: by lower-case name, the name as it came first, values joined."""
-    fields: dict[str, tuple[str, str]] = {}
-    for name, value in parse_fields(raw._head or b""):
-        key = name.lower()
-        if key in fields:
-            name, before = fields[key]
-            value = f"{before}, {value}"
-        fields[key] = (name, value)
-    return fields
 
 
 _gear.note_originals(WirepoolAdapter, _SEAMS)
