@@ -477,8 +477,10 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
             error = self._wrap_failure(error, conn)
             if reused and isinstance(error, ConnectionError) and not getattr(error, "response_begun", False):
                 error.lost_on_reuse = True  # type: ignore[attr-defined]
-            conn.close()
-            self._put_conn(None)
+            try:
+                conn.close()
+            finally:
+                self._put_conn(None)
             raise error
         if getattr(conn, "_session_name", None) is not None:
             conn._remember_session()
