@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import socket
 from collections.abc import Callable, Iterator
@@ -176,3 +177,32 @@ def test_a_response_in_cyclic_garbage_gives_its_slot_back(
             del answer
             gc.collect()
             assert pool.pool.qsize() == 1
+
+
+@pytest.mark.parametrize("way", ["close", "release_conn", "read", "drain_conn", "drop"])
+def test_no_slot_is_lost_when_closing_fails(
+    gear: str, echo: EchoServer, way: str, monkeypatch: pytest.MonkeyPatch, no_leaks: None
+) -> None:
+    """Whoever gives the connection up: what fails is closing the file of the standard library, or the connection."""
+
+    def fail(*_: object) -> None:
+        raise OSError("closing failed")
+
+    with HTTPConnectionPool(echo.host, echo.port, block=True, timeout=5, retries=False) as pool:
+        for where in ("file", "connection"):
+            answer: Any = pool.urlopen("GET", "/drip?n=100&delay=0.05", preload_content=False)
+            connection = answer.connection
+            original = answer._fp  # so that the standard library goes on, in either gear
+            close = original.close if where == "file" else connection.close
+            monkeypatch.setattr(original if where == "file" else connection, "close", fail)
+            connection.sock.shutdown(socket.SHUT_RD)
+            if way == "drop":
+                del answer
+                gc.collect()
+            else:
+                with contextlib.suppress(OSError, HTTPError):
+                    getattr(answer, way)()
+            assert pool.pool.qsize() == 1, where
+            monkeypatch.undo()
+            close()
+            connection.close()
