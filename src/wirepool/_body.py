@@ -141,9 +141,10 @@ class ResponseBody(BaseHTTPResponse):
 
     @property
     def _original_response(self) -> Any:
-        if self._original is None and self._head is not None:
-            self._original = Promised(self)  # type: ignore[arg-type]
-        return self._original
+        original = self._original
+        if original is None and self._head is not None:
+            self._original = original = Promised(self)  # type: ignore[arg-type]
+        return original
 
     @_original_response.setter
     def _original_response(self, response: Any) -> None:
@@ -162,8 +163,8 @@ class ResponseBody(BaseHTTPResponse):
 
     def release_conn(self) -> None:
         """Give the connection back to its pool, once. If the body was not read to its end, close it first."""
-        connection = self._connection
-        if connection is None or self._pool is None:
+        connection, pool = self._connection, self._pool
+        if connection is None or pool is None:
             return
         x = self._x
         if x is not None and x.complete:  # an empty body that nobody read
@@ -175,14 +176,14 @@ class ResponseBody(BaseHTTPResponse):
         except BaseException:  # it may be in the middle of a body, but its slot must not be lost
             self._close_and_put(connection)
             raise
-        self._pool._put_conn(connection)
+        pool._put_conn(connection)
 
     def _leave(self, connection: HTTPConnection, x: Exchange | None) -> None:
         """Close the connection unless this response is over."""
         if x is not None:
             self._abandon_exchange(x)
             connection.close()
-        elif not self._file_is_over():
+        elif (self._head is None or self._file is not None) and not self._file_is_over():
             wake_reader(connection, self._original)
             self._original.close()
             connection.close()
@@ -264,7 +265,8 @@ class ResponseBody(BaseHTTPResponse):
 
     def _finish_exchange(self, x: Exchange) -> None:
         """The body is over: the connection goes back to the pool, closed if it must not be used again."""
-        self._trailer_fields = x.trailers
+        if (trailers := x.trailers) is not None:
+            self._trailer_fields = trailers
         self._x = None
         if self._connection is not None:
             if not x.reusable:

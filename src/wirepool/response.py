@@ -23,7 +23,7 @@ from ._base_response import BaseHTTPResponse
 from ._body import _MAX_CHUNK_LINE_LENGTH, BaseSSLError, ResponseBody, _forbids_content
 from ._closing import wake_reader
 from ._collections import HTTPHeaderDict
-from ._core.head import parse_fields
+from ._core.head import grouped
 from ._decode import (
     HAS_ZSTD,
     BrotliDecoder,
@@ -200,9 +200,10 @@ class HTTPResponse(ResponseBody):
     @property
     def headers(self) -> HTTPHeaderDict:
         """The header fields."""
-        if self._fields is None:
-            self._fields = HTTPHeaderDict._from_pairs(parse_fields(self._head) if self._head else [])
-        return self._fields
+        fields = self._fields
+        if fields is None:
+            self._fields = fields = HTTPHeaderDict._holding(grouped(self._head or b""))
+        return fields
 
     @headers.setter
     def headers(self, headers: HTTPHeaderDict) -> None:
@@ -405,9 +406,12 @@ class HTTPResponse(ResponseBody):
         return body
 
     def _init_decoder(self) -> None:
-        # The core looked for Content-Encoding when it parsed the head. That counts until somebody could have added it.
-        if self._encoded is not False or self._fields is not None:
-            super()._init_decoder()
+        # The core looked for Content-Encoding when it parsed the head. That counts until somebody has added it.
+        if self._encoded is False:
+            fields = self._fields
+            if fields is None or (type(fields) is HTTPHeaderDict and "content-encoding" not in fields._container):
+                return
+        super()._init_decoder()
 
     def read(self, amt: int | None = None, decode_content: bool | None = None, cache_content: bool = False) -> bytes:
         """Read from the body.
@@ -545,11 +549,15 @@ class HTTPResponse(ResponseBody):
         """
         if amt == 0:
             return
+        by_itself = self._x is not None and amt is not None and amt > 0 and self._reads_by_itself()
+        if by_itself and (rest := self._take_rest(self._x, amt)) is not None:  # type: ignore[arg-type]
+            yield rest
+            return
         if self.chunked and self.supports_chunked_reads():
             yield from self.read_chunked(amt, decode_content=decode_content)
             return
-        if self._x is not None and amt is not None and amt > 0 and self._reads_by_itself():
-            yield from self._stream_exchange(self._x, amt)
+        if by_itself:
+            yield from self._stream_exchange(self._x, amt)  # type: ignore[arg-type]
         while not self._at_end():
             received = self._fp_bytes_read
             data = self.read(amt=amt, decode_content=decode_content)
@@ -561,6 +569,21 @@ class HTTPResponse(ResponseBody):
     def _reads_by_itself(self) -> bool:
         """Whether nobody has replaced :meth:`read`, which may then be left out."""
         return type(self).read is _READ and "read" not in self.__dict__
+
+    def _take_rest(self, x: Exchange, limit: int) -> bytes | None:
+        """The rest of a body that needs no decoding, if it is there already, as that of most small responses is."""
+        self._init_decoder()
+        if self._decoder is not None or self._is_chunked:
+            return None
+        try:
+            data = x.take_rest(limit)
+        except BaseException as exc:
+            self._fail(exc)
+        if data is not None:
+            self._uncached_read_occurred = True
+            self._fp_bytes_read += len(data)
+            self._finish_exchange(x)
+        return data
 
     def _stream_exchange(self, x: Exchange, amt: int) -> Generator[bytes]:
         """The parts of a body that needs no decoding, as long as it comes from ``x``."""
