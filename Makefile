@@ -7,6 +7,7 @@
 #   make dist                 sdist and wheel in dist/, checked and tested
 #   make test-sanitized       unit and behaviour tests under AddressSanitizer and UndefinedBehaviorSanitizer
 #   make test-debug           the same with C asserts on and Python's development mode
+#   make stress               64 threads on few connections, STRESS_SECONDS=600 a run, 13 runs   STRESS_SHAPES="few all"
 #   make fuzz                 fuzzing, guided by coverage         FUZZ_SECONDS=60 FUZZ_TARGETS="head url" FUZZ_REPLAY=FILE
 #   make corpus               650 responses, every way to read, whole and cut at CUTS=40 positions (half an hour)
 #   make differential         COUNT=1000000 mutated responses beside h11, llhttp and http.client (minutes)  SEED=1
@@ -49,7 +50,7 @@ QUICK_TESTS := tests/unit tests/behaviour
 # Enough to see that a wheel has all it needs; the tests proper have run before.
 WHEEL_TESTS := tests/unit/core $(addprefix tests/behaviour/test_,requests.py reading.py poolmanager.py tls_options.py)
 
-.PHONY: demo test lint bench dist test-sanitized test-debug fuzz fuzz-corpus corpus differential servers nginx clean
+.PHONY: demo test lint bench dist test-sanitized test-debug stress fuzz fuzz-corpus corpus differential servers nginx clean
 
 demo: $(VENV)/.with-demo $(VENV)/.installed
 	@$(VENV)/$(BIN)/wirepool demo
@@ -84,6 +85,17 @@ $(VENV)/.installed: $(SOURCES) | $(VENV)/.with-build
 	@echo "== $(VENV): building the extension modules (a minute or two)"
 	@$(PIP) install --no-build-isolation -e .
 	@touch $@
+
+# Each shape of tests/threads/stress.py in either gear, without TLS and with; exceptions from outside, where they may come.
+STRESS_SECONDS ?= 600
+STRESS_SHAPES ?= few open pools
+STRESS := tests/threads/stress.py --seconds $(STRESS_SECONDS)
+
+stress: $(VENV)/.with-dev $(VENV)/.installed
+	@for shape in $(STRESS_SHAPES); do for gear in fast compatible; do \
+	$(PY) $(STRESS) --shape $$shape --gear $$gear && $(PY) $(STRESS) --shape $$shape --gear $$gear --tls || exit 1; \
+	done; done
+	@$(PY) $(STRESS) --shape interrupted
 
 # What the tests talk to; benchmarks need the first only.
 servers:
