@@ -1,4 +1,5 @@
-"""Instructions per request, counted by valgrind: ``python bench/callgrind.py``; over TLS: ``--scenario tls-small``.
+"""Instructions per request, counted by valgrind: ``python bench/callgrind.py``; over TLS: ``--scenario tls-small``;
+of ``requests.Session.get``: ``--scenario requests-bare``.
 
 Each client is run twice, with a few requests and with some more; the difference, divided, is the cost of one request
 without start-up and warm-up. Hardly any noise, so that changes of a percent show; but instructions are not time, and
@@ -18,13 +19,19 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parent / "peers"))
 
-from scenarios import SCENARIOS, Scenario
+from scenarios import ON_URLLIB3, SCENARIOS, Scenario
 from stage import ServerMissing, Stage, environment
 
 MEASURE = Path(__file__).resolve().parent / "peers" / "measure.py"
 PEERS = ("wirepool_urlopen", "wirepool_request", "urllib3_urlopen", "urllib3_request")
 # How many requests the two runs make. A connection costs hundreds of times what a request does.
-COUNTS = {"small": (200, 700), "tls-small": (200, 700), "tls-new": (5, 20)}
+COUNTS = {
+    "small": (200, 700),
+    "tls-small": (200, 700),
+    "tls-new": (5, 20),
+    "requests": (40, 160),
+    "requests-bare": (40, 160),
+}
 TIMEOUT = 300.0
 
 
@@ -43,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
     counts = {}
     try:
         with Stage() as stage:
-            for peer in args.peers:
+            for peer in args.peers or _peers_of(scenario):
                 before, after = (_instructions(valgrind, stage, scenario, peer, requests) for requests in (few, more))
                 counts[peer] = (after - before) // (more - few)
                 if not args.json:
@@ -58,15 +65,20 @@ def main(argv: list[str] | None = None) -> int:
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Counts instructions per request with valgrind.")
-    parser.add_argument("peers", nargs="*", default=PEERS, metavar="PEER", help="names of files in bench/peers")
+    parser.add_argument("peers", nargs="*", metavar="PEER", help="names of files in bench/peers")
     parser.add_argument("--scenario", choices=COUNTS, default="small", help="as in bench/peers/run.py (default small)")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     return parser.parse_args(argv)
 
 
+def _peers_of(scenario: Scenario) -> tuple[str, ...]:
+    return ON_URLLIB3 if scenario.peers is ON_URLLIB3 else PEERS
+
+
 def _instructions(valgrind: str, stage: Stage, scenario: Scenario, peer: str, requests: int) -> int:
     """What valgrind counts in one whole run."""
     job = {"peer": peer, "target": stage.target(scenario), "length": scenario.length, "exact": requests}
+    job["call"] = scenario.call
     # A fixed seed makes dictionaries collide the same way in both runs.
     variables = environment() | {"PYTHONHASHSEED": "0"}
     with tempfile.TemporaryDirectory(prefix="wirepool-callgrind-") as folder:
