@@ -10,6 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* For interfaces that only read what they are given, but were declared before `const`. */
+static inline void *wp_unconst(const void *p) { return (void *)(uintptr_t)p; }
+
 #ifdef _WIN32
 
 #include <winsock2.h>
@@ -43,8 +46,8 @@ static inline ptrdiff_t wp_recv(intptr_t fd, char *data, size_t len, int may_blo
 static inline ptrdiff_t wp_send2(intptr_t fd, const char *a, size_t a_len, const char *b, size_t b_len) {
     WSABUF parts[2];
     DWORD sent = 0;
-    parts[0].buf = (CHAR *)a; parts[0].len = (ULONG)a_len;
-    parts[1].buf = (CHAR *)b; parts[1].len = b_len > 0x7fffffff ? 0x7fffffff : (ULONG)b_len;
+    parts[0].buf = wp_unconst(a); parts[0].len = (ULONG)a_len;
+    parts[1].buf = wp_unconst(b); parts[1].len = b_len > 0x7fffffff ? 0x7fffffff : (ULONG)b_len;
     if (WSASend((wp_socket)fd, parts, b_len ? 2 : 1, &sent, 0, NULL, NULL) != 0) return -1;
     return (ptrdiff_t)sent;
 }
@@ -96,8 +99,8 @@ static inline ptrdiff_t wp_send2(intptr_t fd, const char *a, size_t a_len, const
     struct msghdr message = {0};
     if (b_len == 0) return send((int)fd, a, a_len, WP_SEND_FLAGS);
     if (a_len == 0) return send((int)fd, b, b_len, WP_SEND_FLAGS);
-    parts[0].iov_base = (void *)a; parts[0].iov_len = a_len;
-    parts[1].iov_base = (void *)b; parts[1].iov_len = b_len;
+    parts[0].iov_base = wp_unconst(a); parts[0].iov_len = a_len;
+    parts[1].iov_base = wp_unconst(b); parts[1].iov_len = b_len;
     message.msg_iov = parts; message.msg_iovlen = 2;
     return sendmsg((int)fd, &message, WP_SEND_FLAGS);
 }

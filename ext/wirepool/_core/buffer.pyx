@@ -73,10 +73,10 @@ cdef class Buffer:
     # ---- for tests and for the shift to the compatible gear
 
     def __len__(self):
-        return self.end - self.start
+        return <Py_ssize_t>self.size()
 
     def __bytes__(self):
-        return PyBytes_FromStringAndSize(self.data + self.start, self.end - self.start) if self.data != NULL else b""
+        return PyBytes_FromStringAndSize(self.data + self.start, <Py_ssize_t>self.size()) if self.data != NULL else b""
 
     @property
     def capacity(self):

@@ -134,7 +134,7 @@ cdef size_t chunk_prefix(size_t n, char *out) noexcept nogil:
         rest >>= 4
     rest = n
     for i in range(digits):
-        out[digits - 1 - i] = b"0123456789abcdef"[rest & 15]
+        out[digits - 1 - i] = <char>b"0123456789abcdef"[rest & 15]
         rest >>= 4
     out[digits] = c'\r'
     out[digits + 1] = c'\n'
@@ -145,7 +145,7 @@ def encode_chunk(bytes data not None):
     """`data` as one chunk; the last chunk with an empty trailer section for b""."""
     cdef char prefix[18]
     cdef size_t n = chunk_prefix(<size_t>len(data), prefix)
-    return prefix[:n] + data + b"\r\n"
+    return prefix[:<Py_ssize_t>n] + data + b"\r\n"
 
 
 def parse_chunk_size(bytes line not None, uint32_t excess=0):
@@ -189,7 +189,7 @@ def decode_chunked(bytes data not None, sizes=None):
                 return b"".join(body), announced, total, True
             if chunk.state == CHUNK_DATA:
                 take = min(chunk.remaining, <uint64_t>(<size_t>len(rest) - pos))
-                body.append(rest[pos:pos + take])
+                body.append(rest[<Py_ssize_t>pos:<Py_ssize_t>(pos + take)])
                 chunk_took(&chunk, take)
                 pos += take
                 total += take

@@ -66,6 +66,7 @@ from wirepool._core.platform cimport (
     wp_flag_drop,
     wp_flag_take,
     wp_now_ns,
+    wp_unconst,
 )
 from wirepool._core.sockio cimport deadline_after, sock_recv, sock_send
 from wirepool._core.status cimport (
@@ -350,7 +351,7 @@ cdef class Exchange:
             return self._hand_over_tls(body + n, body_len - n, timeout)
         self.transport.sendall(bytes(self.tx))
         if not together:
-            view = PyMemoryView_FromMemory(<char *>body, <Py_ssize_t>body_len, PyBUF_READ)
+            view = PyMemoryView_FromMemory(<char *>wp_unconst(body), <Py_ssize_t>body_len, PyBUF_READ)
             try:
                 self.transport.sendall(view)
             finally:
@@ -391,7 +392,7 @@ cdef class Exchange:
             return 0
         self._note_answered()
         if self.rx.size() and (self.phase == PHASE_HEAD or self.phase == PHASE_BODY):
-            detail = PyBytes_FromStringAndSize(self.rx.data + self.rx.start, <Py_ssize_t>min(self.rx.size(), 200))
+            detail = PyBytes_FromStringAndSize(self.rx.data + self.rx.start, <Py_ssize_t>min(self.rx.size(), <size_t>200))
         self._break()
         if status == WP_OS_ERROR:
             raise_errno(self.os_error)
@@ -699,7 +700,9 @@ cdef class Exchange:
         if preload:
             body = self._read(-1, TAKE_ALL)
         if self.phase == PHASE_IDLE:
-            flags = FLAG_COMPLETE | (FLAG_REUSABLE if self.reusable else 0)
+            flags = FLAG_COMPLETE
+            if self.reusable:
+                flags |= FLAG_REUSABLE
         if self.info.has_content_encoding:
             flags |= FLAG_CONTENT_ENCODING
         if self.info.has_location:
@@ -729,7 +732,7 @@ cdef class Exchange:
         limit = <size_t>amount if amount >= 0 else <size_t>(<uint64_t>1 << 62)
         if self.framing == WP_LENGTH:
             limit = min(limit, <size_t>self.left)
-            cap = min(limit, ANNOUNCED_BODY)
+            cap = min(limit, <size_t>ANNOUNCED_BODY)
         else:
             cap = min(limit, max(self.rx.size(), <size_t>UNKNOWN_BODY))
         out = new_bytes(NULL, <Py_ssize_t>cap)

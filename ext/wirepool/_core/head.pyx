@@ -9,6 +9,7 @@ once however the input was cut. See head.pxd for what is strict, what is lenient
 Threading kind: frozen.
 """
 
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.object cimport PyObject
 from cpython.unicode cimport PyUnicode_DecodeLatin1
 from libc.stdint cimport int64_t, uint32_t
@@ -389,7 +390,7 @@ cdef str _unfolded(const char *p, span value):
     cdef bytes raw
     if find_lf(p, value.start, value.start + value.len) < 0:
         return PyUnicode_DecodeLatin1(p + value.start, <Py_ssize_t>value.len, NULL)
-    raw = p[value.start:value.start + value.len]
+    raw = PyBytes_FromStringAndSize(p + value.start, <Py_ssize_t>value.len)
     return " ".join([line.strip(b" \t\r").decode("latin-1") for line in raw.split(b"\n")])
 
 

@@ -12,6 +12,7 @@ cdef extern from "wp_platform.h" nogil:
     const int WP_ECONNABORTED
     const int WP_EPROTOTYPE
     ctypedef int wp_flag
+    void *wp_unconst(const void *p) noexcept
     int wp_errno() noexcept
     int64_t wp_now_ns() noexcept
     Py_ssize_t wp_recv(intptr_t fd, char *data, size_t length, int may_block) noexcept

@@ -14,7 +14,7 @@ from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.stdint cimport int64_t
 
 from wirepool._core.errors cimport raise_status
-from wirepool._core.platform cimport wp_now_ns
+from wirepool._core.platform cimport wp_now_ns, wp_unconst
 from wirepool._core.sockio cimport deadline_after
 from wirepool._core.status cimport WP_TIMED_OUT
 
@@ -98,7 +98,7 @@ cdef class TlsStream:
     cdef object _write_some(self, const char *p, size_t n):
         if n <= RECORD:
             return self.write(PyBytes_FromStringAndSize(p, <Py_ssize_t>n))
-        view = PyMemoryView_FromMemory(<char *>p, <Py_ssize_t>n, PyBUF_READ)
+        view = PyMemoryView_FromMemory(<char *>wp_unconst(p), <Py_ssize_t>n, PyBUF_READ)
         try:
             return self.write(view)
         finally:

@@ -59,9 +59,9 @@ cdef class Watch:
         self.enabled = True
         # With no class to look at there is nothing to wait for.
         self.answer = not self.classes
-        for i in range(MAX_CLASSES):
+        for i in range(<Py_ssize_t>MAX_CLASSES):
             self.versions[i] = 0
-        for i in range(MAX_DICTS):
+        for i in range(<Py_ssize_t>MAX_DICTS):
             self.writes[i] = 0
 
     cdef bint intact(self) except -1:
