@@ -125,6 +125,22 @@ def test_ghsa_vxq7_64xx_v4gw_lines_around_chunks_are_bounded(scripted: Serve, be
         raise ProtocolError("a trailer that was left out")  # which is as good: its connection is not used again
 
 
+@pytest.mark.parametrize("preload", [True, False])
+def test_cve_2023_39326_extensions_of_chunks_are_bounded_in_sum(scripted: Serve, preload: bool) -> None:
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    server = scripted([Recv(), Send(head + (b"1;" + b"x" * 200 + b"\r\nz\r\n") * 1000), Hold()])
+    pool = HTTPConnectionPool(*at(server), timeout=5)
+    with pytest.raises(ProtocolError):
+        pool.urlopen("GET", "/", retries=False, preload_content=preload).read()
+
+
+def test_but_a_small_one_in_every_chunk_is_fine(scripted: Serve) -> None:
+    chunk = b"400;signature=" + b"0" * 64 + b"\r\n" + b"z" * 1024 + b"\r\n"
+    wire = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk * 2000 + b"0\r\n\r\n"
+    server = scripted(answering(wire))
+    assert len(HTTPConnectionPool(*at(server), timeout=5).urlopen("GET", "/").data) == 2000 * 1024
+
+
 # --- secrets and redirects --------------------------------------------------------------------------------------------
 
 
