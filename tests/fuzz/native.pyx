@@ -10,6 +10,9 @@ Threading kind: confined (libFuzzer has one thread).
 from sys import stderr as stderr_file
 from traceback import print_exc
 
+from wirepool._core.errors import RequestRefused
+from wirepool._core.head import grouped, joined, values_of
+
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdio cimport fprintf, stderr
 from libc.stdlib cimport abort, calloc, free, malloc
@@ -24,7 +27,6 @@ from wirepool._core.chunked cimport (
     chunk_prefix,
     chunk_took,
 )
-from wirepool._core.errors import RequestRefused
 from wirepool._core.head cimport (
     WP_CHUNKED,
     WP_LENGTH,
@@ -70,6 +72,13 @@ cdef void need(bint truth, const char *what) noexcept nogil:
     if not truth:
         fprintf(stderr, "ORACLE: %s\n", what)
         abort()
+
+
+cdef void give_up() noexcept:
+    """Where an exception got out that nobody documented."""
+    print_exc()
+    stderr_file.flush()
+    abort()
 
 
 # ---------------------------------------------------------------- inputs
@@ -204,13 +213,33 @@ cdef void _check_framing(const HeadInfo *info, bint head_request) noexcept nogil
         need(not info.has_transfer_encoding or info.doubtful, "a length beside another coding is in doubt")
 
 
-cdef void _check_fields(const char *p, size_t n, const HeadInfo *info) noexcept with gil:
+cdef int _check_fields(const char *p, size_t n, const HeadInfo *info) except -1:
     cdef list fields = fields_of(p, n, True)
     need(<uint32_t>len(fields) == info.n_fields, "as many fields as counted")
     for name, value in fields:
         need(len(name) > 0, "a field has a name")
         for text in (name, value):
             need("\r" not in text and "\n" not in text and "\0" not in text, "no field holds a line end")
+    return _check_by_name(p[:n], fields)
+
+
+cdef int _check_by_name(bytes head, list fields) except -1:
+    cdef dict by_name = {}
+    for name, value in fields:
+        by_name.setdefault(name.lower(), [name]).append(value)
+    need(grouped(head) == by_name, "fields by name are these fields")
+    for key, (name, *values) in by_name.items():
+        need(values_of(head, key) == values, "so are those of one name")
+        need(values_of(head, key[1:]) == by_name.get(key[1:], [""])[1:], "and of what is part of a name")
+    need(joined(head) == {key: (name, ", ".join(values)) for key, (name, *values) in by_name.items()}, "joined too")
+    return 0
+
+
+cdef void _check_fields_too(const char *p, size_t n, const HeadInfo *info) noexcept with gil:
+    try:
+        _check_fields(p, n, info)
+    except BaseException:
+        give_up()
 
 
 cdef void _check_head(const char *p, size_t n, int options, uint32_t max_fields, bint closely) noexcept nogil:
@@ -228,7 +257,7 @@ cdef void _check_head(const char *p, size_t n, int options, uint32_t max_fields,
     _check_info(&info, n, max_fields)
     _check_framing(&info, (options & HEAD_REQUEST) != 0)
     if closely:
-        _check_fields(p, n, &info)
+        _check_fields_too(p, n, &info)
 
 
 cdef int head_target(const uint8_t *data, size_t n) noexcept nogil:
@@ -465,12 +494,17 @@ cdef int _check_field(Buffer out, name, value) except -1:
 
 
 cdef int headers_out_target(const uint8_t *data, size_t n) noexcept with gil:
+    try:
+        if n:
+            _check_request(data[0], (<const char *>data)[1:n])
+    except BaseException:
+        give_up()
+    return 0
+
+
+cdef int _check_request(int kinds, bytes data) except -1:
     cdef Buffer out = Buffer.__new__(Buffer)
-    cdef int kinds
-    if n < 1:
-        return 0
-    kinds = data[0]
-    parts = (<const char *>data)[1:n].split(b"\xff\xff")
+    parts = data.split(b"\xff\xff")
     if len(parts) < 2:
         return 0
     parts = [_as_caller_has_it(part, (kinds >> 2 * (at & 3)) & 3) for at, part in enumerate(parts)]
@@ -489,9 +523,7 @@ cdef int python_target(const uint8_t *data, size_t n) noexcept with gil:
     try:
         _check((<const char *>data)[:n])
     except BaseException:
-        print_exc()
-        stderr_file.flush()
-        abort()
+        give_up()
     return 0
 
 

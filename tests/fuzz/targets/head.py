@@ -53,6 +53,7 @@ def check_head(data: bytes, head_request: bool, max_fields: int) -> None:
         assert name
         assert not {"\r", "\n", "\0"} & {*name, *value}
     assert len(fields) <= max_fields
+    check_by_name(data, fields)
     status = int(data.split(None, 2)[1][:3])
     try:
         framing, length = framing_of(fields, status, head_request)
@@ -63,6 +64,17 @@ def check_head(data: bytes, head_request: bool, max_fields: int) -> None:
     assert (info["framing"], info["length"]) == (framing, length)
     assert (info["status"], info["n_fields"]) == (status, len(fields))
     check_persistence(info, fields)
+
+
+def check_by_name(data: bytes, fields: list[tuple[str, str]]) -> None:
+    """What gives fields by their names gives these fields."""
+    grouped: dict[str, list[str]] = {}
+    for name, value in fields:
+        grouped.setdefault(name.lower(), [name]).append(value)
+    assert head.grouped(data) == grouped
+    assert head.joined(data) == {key: (name, ", ".join(values)) for key, (name, *values) in grouped.items()}
+    for key in {*grouped, *(key[:-1] for key in grouped), *(key.partition(":")[0] for key in grouped), "etag"}:
+        assert head.values_of(data, key) == values_of(fields, key)
 
 
 def check_persistence(info: head.Head, fields: list[tuple[str, str]]) -> None:
