@@ -8,6 +8,8 @@
 #   make test-sanitized       unit and behaviour tests under AddressSanitizer and UndefinedBehaviorSanitizer
 #   make test-debug           the same with C asserts on and Python's development mode
 #   make stress               64 threads on few connections, STRESS_SECONDS=600 a run, 13 runs   STRESS_SHAPES="few all"
+#   make torture              every call of the system and every allocation of a request fails once (many minutes)
+#   make valgrind             the core's unit tests under valgrind, also for leaks (an hour)  VALGRIND_TESTS=FILES
 #   make fuzz                 fuzzing, guided by coverage         FUZZ_SECONDS=60 FUZZ_TARGETS="head url" FUZZ_REPLAY=FILE
 #   make corpus               650 responses, every way to read, whole and cut at CUTS=40 positions (half an hour)
 #   make differential         COUNT=1000000 mutated responses beside h11, llhttp and http.client (minutes)  SEED=1
@@ -50,7 +52,7 @@ QUICK_TESTS := tests/unit tests/behaviour
 # Enough to see that a wheel has all it needs; the tests proper have run before.
 WHEEL_TESTS := tests/unit/core $(addprefix tests/behaviour/test_,requests.py reading.py poolmanager.py tls_options.py)
 
-.PHONY: demo test lint bench dist test-sanitized test-debug stress fuzz fuzz-corpus corpus differential servers nginx clean
+.PHONY: demo test lint bench dist test-sanitized test-debug stress torture valgrind fuzz fuzz-corpus corpus differential servers nginx clean
 
 demo: $(VENV)/.with-demo $(VENV)/.installed
 	@$(VENV)/$(BIN)/wirepool demo
@@ -83,7 +85,7 @@ $(VENV)/.with-%: pyproject.toml | $(VENV)/.made
 
 $(VENV)/.installed: $(SOURCES) | $(VENV)/.with-build
 	@echo "== $(VENV): building the extension modules (a minute or two)"
-	@$(PIP) install --no-build-isolation -e .
+	@WIREPOOL_WERROR=$(if $(CI),1,0) $(PIP) install --no-build-isolation -e .
 	@touch $@
 
 # Each shape of tests/threads/stress.py in either gear, without TLS and with; exceptions from outside, where they may come.
@@ -111,7 +113,7 @@ VARIANT_INPUT := ext src setup.py pyproject.toml README.md LICENSE
 define test_variant
 	@echo "== $(1): building"
 	@rm -rf build/$(1)
-	@mkdir -p build/$(1)/tree
+	@mkdir -p build/$(1)/tree build/$(1)/reports
 	@cp -R $(VARIANT_INPUT) build/$(1)/tree/
 	@find build/$(1)/tree -name '*.so' -delete
 	@$(PYTHON) -m venv build/$(1)/venv
@@ -119,17 +121,37 @@ define test_variant
 	@build/$(1)/venv/$(BIN)/python -m pip install -qq --group build --group test
 	@$(2) build/$(1)/venv/$(BIN)/python -m pip install -qq --no-build-isolation build/$(1)/tree
 	@echo "== $(1): testing"
-	@$(3) build/$(1)/venv/$(BIN)/python -m pytest $(QUICK_TESTS) $(PYTEST) $(PYTEST_ARGS)
+	@failed=0; $(3) build/$(1)/venv/$(BIN)/python -m pytest $(4) $(PYTEST_ARGS) || failed=1; \
+	for report in build/$(1)/reports/*; do if [ -e "$$report" ]; then cat "$$report"; failed=1; fi; done; exit $$failed
 endef
 
-# CPython itself leaks at exit by design, so leaks are looked for in tests/leaks instead.
+# CPython itself leaks at exit by design, so leaks are looked for in tests/leaks and by valgrind instead. What a process of
+# its own finds goes to a file, too: whoever starts it may not look at how it ended. Python's allocator would hide from
+# AddressSanitizer where an object ends.
 SANITIZER_RUNTIME = $$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)
+REPORTS = $(CURDIR)/build/sanitized/reports
+SANITIZED := PYTHONMALLOC=malloc \
+	ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:log_path=$(REPORTS)/address \
+	UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1:log_path=$(REPORTS)/undefined \
+	LD_PRELOAD="$(SANITIZER_RUNTIME)"
 
 test-sanitized: servers
-	$(call test_variant,sanitized,WIREPOOL_SANITIZE=1,PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$(SANITIZER_RUNTIME)")
+	$(call test_variant,sanitized,WIREPOOL_SANITIZE=1,$(SANITIZED),$(QUICK_TESTS) $(PYTEST))
 
 test-debug: servers
-	$(call test_variant,debug,WIREPOOL_DEBUG=1,PYTHONDEVMODE=1)
+	$(call test_variant,debug,WIREPOOL_DEBUG=1,PYTHONDEVMODE=1,$(QUICK_TESTS) $(PYTEST))
+
+torture: $(VENV)/.with-dev $(VENV)/.installed
+	@WIREPOOL_TORTURE=1 $(PY) -m pytest tests/torture -q -rA -p no:cacheprovider $(PYTEST_ARGS)
+
+# Fifty times slower than without: in one process, and without the time limits of tests. CPython's own arithmetic looks at
+# values that are not there yet, and none of it is a leak.
+VALGRIND_TESTS ?= tests/unit/core
+VALGRIND := valgrind --quiet --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite \
+	--num-callers=30 --undef-value-errors=no --error-exitcode=9
+
+valgrind: $(VENV)/.with-dev $(VENV)/.installed
+	@PYTHONMALLOC=malloc $(VALGRIND) $(PY) -m pytest $(VALGRIND_TESTS) -q -p no:cacheprovider --timeout 0 $(PYTEST_ARGS)
 
 # --- fuzzing: docs/fuzzing.md --------------------------------------------------------------------------------------
 
