@@ -23,7 +23,7 @@ import tempfile
 import threading
 import time
 import traceback
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -42,6 +42,8 @@ __all__ = ["SHAPES", "Figures", "Shape", "run"]
 # A thread that has not ended one step within this many seconds hangs: every single wait is shorter.
 STANDSTILL = 60.0
 SWITCH_INTERVAL = 2e-5
+# So often in a row there have to be too many connections.
+LOOKS = 10
 GC_THRESHOLD = 500
 
 GOOD = {
@@ -141,6 +143,7 @@ class Run:
         self.errors: list[str] = []
         self.barrier = threading.Barrier(shape.threads)
         self.interruptible: set[int] = set()
+        self.counts: deque[int] = deque(maxlen=LOOKS)
 
     def go(self, seconds: float) -> Figures:
         """Runs for so long, or until every thread has done its rounds, and checks."""
@@ -217,8 +220,12 @@ class Run:
     def _count_connections(self) -> None:
         port = self.world.pool.port
         assert port is not None
-        # They are listed one after the other: one that is closed meanwhile and one that is opened are both there.
-        count = min(connections_to(port) for _ in range(4))
+        # They are listed one after the other, while other threads run: one that is closed meanwhile and those that are
+        # opened in its place are all there. But what a pool has too many of, it has for long.
+        self.counts.append(connections_to(port))
+        if len(self.counts) < LOOKS:
+            return
+        count = min(self.counts)
         self.figures.most_connections = max(self.figures.most_connections, count)
         if count > self.shape.maxsize:
             self.errors.append(f"{count} connections of a pool for {self.shape.maxsize}")
