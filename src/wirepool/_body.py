@@ -205,11 +205,15 @@ class ResponseBody(BaseHTTPResponse):
             self._close_and_put(connection)
 
     def _close_and_put(self, connection: HTTPConnection) -> None:
+        pool = self._pool
         try:
             connection.close()
-        finally:
-            if self._pool is not None:
-                self._pool._put_conn(connection)
+        except BaseException:  # it may be in the middle of a body, and must not be used again
+            if pool is not None:
+                pool._put_back_without(connection)
+            raise
+        if pool is not None:
+            pool._put_conn(connection)
 
     # When reading fails
 

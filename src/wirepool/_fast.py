@@ -30,6 +30,7 @@ from wirepool._core.headers_out import check_field, check_method
 from wirepool._errors import is_lost_before_response, stdlib_error
 from wirepool._gear import OURS, conn_is_plain, tls_socket_is_plain
 from wirepool._identity import logger_name
+from wirepool._slots import Owed
 from wirepool.connection import BaseSSLError, HTTPConnection
 from wirepool.exceptions import ClosedPoolError, EmptyPoolError, ReadTimeoutError
 from wirepool.response import HTTPResponse, _warn_of_both_lengths
@@ -96,6 +97,7 @@ def attempt(
         read = None
 
     slot: list[Any] = []  # what is owed to the queue; see IdleQueue.lend
+    owed = None if preload else Owed(queue, slot)
     conn: Any = None
     exchange: Any = None
     response: Any
@@ -174,8 +176,7 @@ def attempt(
                 pool._discard(conn, queue)
         else:
             response._x = exchange
-            response._connection = conn  # which gives the slot back, if only when it is collected
-            slot.clear()
+            response._connection = owed.follow(conn)  # type: ignore[union-attr]  # which pays, if only when it is dropped
     except _OtherGear:
         response = None
     except BaseException as error:
@@ -183,6 +184,7 @@ def attempt(
 
     if response is None:
         pool.num_requests -= 1  # it counts by itself
+        _hand_over(queue, slot, conn)
         return pool._attempt(
             method, target, body, headers, chunked, retries, timeout, pool_timeout,
             preload, decode, preload, {}, (conn, reused),
@@ -210,6 +212,11 @@ def _attend(pool: Any, conn: HTTPConnection) -> None:
         raise _OtherGear
     if conn._unverified:
         pool._warn_if_unverified(conn)
+
+
+def _hand_over(queue: IdleQueue, slot: list[Any], conn: Any) -> None:
+    """To the compatible gear, which has the connection pay by itself."""
+    Owed(queue, slot).follow(conn)
 
 
 def _no_body(method: str) -> bytes | None:

@@ -34,6 +34,7 @@ from wirepool._retrying import (
     rewind,
     without,
 )
+from wirepool._slots import check_out, owed_by
 from wirepool._unix import UnixHTTPConnection, host_of, socket_path
 from wirepool.connection import BrokenPipeError as BrokenPipeError
 from wirepool.connection import DummyConnection as DummyConnection
@@ -93,6 +94,7 @@ _blocking_errnos = {errno.EAGAIN, errno.EWOULDBLOCK}
 _DEFAULT_QUEUE_CLASS = queue.LifoQueue
 
 _KNOWN_TARGETS = 256
+_NO_SLOT = "Pool is empty and a new connection can't be opened due to blocking mode."
 
 # RFC 9110 9.2.2: what may be sent again when nobody can tell whether it arrived.
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
@@ -252,9 +254,7 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
             if getattr(idle, "closed", False):
                 raise ClosedPoolError(self, "Pool is closed.") from None
             if self.block:
-                raise EmptyPoolError(
-                    self, "Pool is empty and a new connection can't be opened due to blocking mode."
-                ) from None
+                raise EmptyPoolError(self, _NO_SLOT) from None
             has_slot = False
         try:
             if conn is not None:
@@ -263,6 +263,31 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         except BaseException:
             if has_slot:
                 self._put_conn(None)
+            raise
+
+    def _check_out(self, timeout: float | None) -> Any:
+        """:meth:`_get_conn` for ourselves, who leave it to the connection to pay for its slot when it is dropped."""
+        idle = self.pool
+        if type(idle) is IdleQueue and type(self)._get_conn is _GET_CONN and "_get_conn" not in self.__dict__:
+            return self._get_conn_from(idle, timeout)
+        return self._get_conn(timeout=timeout)
+
+    def _get_conn_from(self, idle: IdleQueue, timeout: float | None) -> Any:
+        try:
+            owed, conn = check_out(idle, self.block, timeout)
+        except queue.Empty:
+            if idle.closed:
+                raise ClosedPoolError(self, "Pool is closed.") from None
+            raise EmptyPoolError(self, _NO_SLOT) from None
+        try:
+            if conn is None and idle.closed:
+                raise ClosedPoolError(self, "Pool is closed.")
+            if conn is not None:
+                self._reset_if_dropped(conn)
+            return owed.follow(conn or self._new_conn())
+        except BaseException:
+            if owed.slot:
+                idle.take_back(owed.slot, None)
             raise
 
     def _reset_if_dropped(self, conn: Any) -> None:
@@ -276,6 +301,9 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         :raises FullPoolError: the pool blocks, and more came back than went out.
         """
         idle = self.pool
+        if conn is not None and (slot := owed_by(conn, idle)) is not None:
+            self._put_owed(idle, slot, conn)
+            return
         if idle is not None:
             try:
                 idle.put(conn, block=False)
@@ -288,6 +316,28 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
                     return
         if conn:
             conn.close()
+
+    def _put_owed(self, idle: IdleQueue, slot: list[Any], conn: Any) -> None:
+        if not idle.take_back(slot, conn):
+            if idle.closed:
+                if conn:
+                    conn.close()
+            else:
+                self._refuse(conn, idle)
+
+    def _put_back_without(self, conn: Any) -> None:
+        """Take the slot back of a connection that was closed."""
+        idle = self.pool
+        slot = owed_by(conn, idle)
+        if slot is not None:
+            if self._putting_is_ours():
+                self._put_owed(idle, slot, None)
+                return
+            slot.clear()
+        self._put_conn(None)
+
+    def _putting_is_ours(self) -> bool:
+        return type(self)._put_conn is _PUT_CONN and "_put_conn" not in self.__dict__
 
     def _refuse(self, conn: Any, idle: Any) -> None:
         if conn:
@@ -449,7 +499,7 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         :param handed_over: a connection that the fast gear has checked out, and whether it was used before.
         """
         limits = self._get_timeout(timeout)
-        conn, reused = handed_over or (self._get_conn(timeout=pool_timeout), True)
+        conn, reused = handed_over or (self._check_out(pool_timeout), True)
         try:
             if handed_over and reused:
                 self._reset_if_dropped(conn)
@@ -480,7 +530,7 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
             try:
                 conn.close()
             finally:
-                self._put_conn(None)
+                self._put_back_without(conn)
             raise error
         if getattr(conn, "_session_name", None) is not None:
             conn._remember_session()
@@ -940,6 +990,8 @@ def _close_pool_connections(pool: Any) -> None:
 
 
 _URLOPEN = HTTPConnectionPool.urlopen
+_GET_CONN = HTTPConnectionPool._get_conn
+_PUT_CONN = HTTPConnectionPool._put_conn
 # Whether one object asks by the class's own methods.
 _retry_is_plain = Watch((), (), ("is_retry",)).allows
 

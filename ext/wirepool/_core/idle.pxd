@@ -44,3 +44,12 @@ cdef class IdleQueue:
     cdef object _wait(self, object timeout)
     # Takes a waiter out of the line; false when it was served or woken before.
     cdef bint _leave(self, Waiter me)
+
+
+# As long as `slot` is not empty, the queue is owed an item; whoever drops this pays. Compiled, because an exception of a
+# signal handler may come into any Python code, finalizers included, and what is raised there is lost.
+@cython.final
+cdef class Owed:
+    cdef readonly IdleQueue idle
+    cdef readonly list slot      # for IdleQueue.lend and take_back
+    cdef object process          # after a fork the queue is the parent's, and its lock may be held for ever

@@ -10,6 +10,7 @@ Threading kind: shared. See idle.pxd for the rules under the lock.
 
 cimport cython
 
+import os
 import queue
 import threading
 
@@ -264,3 +265,34 @@ cdef class IdleQueue:
             waiter.event.release()
             waiter = waiter.next_one
         return self.drain()
+
+
+@cython.final
+cdef class Owed:
+    """What a connection that is out of its pool owes to `idle`: the item in `slot`, or None for its place."""
+
+    def __cinit__(self, IdleQueue idle not None, list slot not None):
+        self.idle = idle
+        self.slot = slot
+        self.process = os.getpid()
+
+    def follow(self, conn):
+        """Has it dropped together with `conn`, which is returned: as its attribute `_owed`.
+
+        A connection of the user's own may have no room for that: then it owes as it always did, by its methods only.
+        """
+        self.slot[0] = None  # first: what refers to itself waits for the garbage collector
+        try:
+            conn._owed = self
+        except AttributeError:
+            self.slot = []
+        return conn
+
+    def __del__(self):
+        if not self.slot or self.process != os.getpid():
+            return
+        conn = self.slot[0]
+        self.slot.clear()
+        self.idle.offer(None)
+        if conn is not None:
+            conn.close()

@@ -66,3 +66,17 @@ class IdleQueue:
 
     def close(self) -> list[Any]:
         """Refuses items from now on, wakes every waiter, returns the items for the caller to close."""
+
+@final
+class Owed:
+    """What a connection that is out of its pool owes to ``idle``; whoever drops this pays."""
+
+    def __init__(self, idle: IdleQueue, slot: list[Any]) -> None: ...
+    @property
+    def idle(self) -> IdleQueue: ...
+    @property
+    def slot(self) -> list[Any]:
+        """Not empty as long as something is owed."""
+
+    def follow(self, conn: Any) -> Any:
+        """Have it dropped together with a connection; which is returned."""
