@@ -14,6 +14,7 @@ from wirepool._core import chunked
 from wirepool._core.errors import ProtocolViolation
 
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]+)[ \t]*(?:;[^\r\n\0]*)?\r\n")
+MAX_EXCESS = chunked.LIMITS["MAX_EXCESS"]
 # What may still become a size line.
 _BEGINNING = re.compile(rb"(?:[0-9A-Fa-f]+(?:[ \t]*(?:;[^\r\n\0]*)?\r?)?)?\Z")
 
@@ -53,13 +54,16 @@ def model(data: bytes) -> Any:
     """What decode_chunked() should say of ``data``."""
     body: list[bytes] = []
     announced: list[int] = []
-    at = 0
+    at = excess = 0
     while True:
         line = _SIZE_LINE.match(data, at)
         if line is None:
             return _incomplete(data, at, body, announced)
         size = _size_of(line)
         if size is None:
+            return "refused"
+        excess = max(0, excess + len(line[0]) - 16 - 2 * min(size, 2 * MAX_EXCESS))
+        if excess > MAX_EXCESS:
             return "refused"
         at = line.end()
         if size == 0:

@@ -21,7 +21,7 @@ from wirepool.exceptions import DecodeError
 ENCODE, DAMAGE, TRUNCATE = 1, 2, 4
 #: Decoded ahead of what was asked for, at most (docs/limits.md).
 AHEAD = 3 * 32768
-MAX_OUTPUT = 1 << 20
+MAX_OUTPUT = 1 << 18
 
 if HAS_ZSTD:
     import sys
