@@ -7,6 +7,7 @@
 #   make dist                 sdist and wheel in dist/, checked and tested
 #   make test-sanitized       unit and behaviour tests under AddressSanitizer and UndefinedBehaviorSanitizer
 #   make test-debug           the same with C asserts on and Python's development mode
+#   make soak                 SOAK_REQUESTS=1000000 mixed requests, a fifth of them gone wrong (half an hour)
 #   make stress               64 threads on few connections, STRESS_SECONDS=600 a run, 13 runs   STRESS_SHAPES="few all"
 #   make torture              every call of the system and every allocation of a request fails once (many minutes)
 #   make valgrind             the core's unit tests under valgrind, also for leaks (an hour)  VALGRIND_TESTS=FILES
@@ -52,7 +53,7 @@ QUICK_TESTS := tests/unit tests/behaviour
 # Enough to see that a wheel has all it needs; the tests proper have run before.
 WHEEL_TESTS := tests/unit/core $(addprefix tests/behaviour/test_,requests.py reading.py poolmanager.py tls_options.py)
 
-.PHONY: demo test lint bench dist test-sanitized test-debug stress torture valgrind fuzz fuzz-corpus corpus differential servers nginx clean
+.PHONY: demo test lint bench dist test-sanitized test-debug soak stress torture valgrind fuzz fuzz-corpus corpus differential servers nginx clean
 
 demo: $(VENV)/.with-demo $(VENV)/.installed
 	@$(VENV)/$(BIN)/wirepool demo
@@ -87,6 +88,11 @@ $(VENV)/.installed: $(SOURCES) | $(VENV)/.with-build
 	@echo "== $(VENV): building the extension modules (a minute or two)"
 	@WIREPOOL_WERROR=$(if $(CI),1,0) $(PIP) install --no-build-isolation -e .
 	@touch $@
+
+SOAK_REQUESTS ?= 1000000
+SOAK_ARGS ?=
+soak: $(VENV)/.with-dev $(VENV)/.installed
+	@PYTHONPATH=tests $(PY) -m soak --requests $(SOAK_REQUESTS) $(SOAK_ARGS)
 
 # Each shape of tests/threads/stress.py in either gear, without TLS and with; exceptions from outside, where they may come.
 STRESS_SECONDS ?= 600
