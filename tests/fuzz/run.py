@@ -26,7 +26,7 @@ EVERY = 20.0  # seconds between two lines about the same target
 
 LIMITS = [
     "-max_len=400",
-    "-timeout=20",
+    "-timeout=60",
     "-rss_limit_mb=1024",
     "-malloc_limit_mb=128",
     "-detect_leaks=0",
