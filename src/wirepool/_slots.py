@@ -16,7 +16,7 @@ from wirepool._core.idle import Owed
 if TYPE_CHECKING:
     from wirepool._core.idle import IdleQueue
 
-__all__ = ["Owed", "check_out", "owed_by"]
+__all__ = ["Owed", "check_out", "is_paid_for", "owed_by"]
 
 
 def check_out(idle: IdleQueue, block: bool, timeout: float | None) -> tuple[Owed, Any]:
@@ -34,3 +34,9 @@ def owed_by(conn: Any, idle: Any) -> list[Any] | None:
     """What a connection still owes to a queue: for :meth:`IdleQueue.take_back`, which empties it."""
     owed: Owed | None = getattr(conn, "_owed", None)
     return owed.slot if owed is not None and owed.slot and owed.idle is idle else None
+
+
+def is_paid_for(conn: Any, idle: Any) -> bool:
+    """Whether the garbage collector has paid for a connection before the response in the same garbage gives it back."""
+    owed: Owed | None = getattr(conn, "_owed", None)
+    return owed is not None and owed.slot is None and owed.idle is idle

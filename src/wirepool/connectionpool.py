@@ -34,7 +34,7 @@ from wirepool._retrying import (
     rewind,
     without,
 )
-from wirepool._slots import check_out, owed_by
+from wirepool._slots import check_out, is_paid_for, owed_by
 from wirepool._unix import UnixHTTPConnection, host_of, socket_path
 from wirepool.connection import BrokenPipeError as BrokenPipeError
 from wirepool.connection import DummyConnection as DummyConnection
@@ -304,6 +304,9 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         if conn is not None and (slot := owed_by(conn, idle)) is not None:
             self._put_owed(idle, slot, conn)
             return
+        if conn is not None and is_paid_for(conn, idle):
+            conn.close()
+            return
         if idle is not None:
             try:
                 idle.put(conn, block=False)
@@ -334,6 +337,8 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
                 self._put_owed(idle, slot, None)
                 return
             slot.clear()
+        elif is_paid_for(conn, idle):
+            return
         self._put_conn(None)
 
     def _putting_is_ours(self) -> bool:

@@ -291,8 +291,9 @@ cdef class Owed:
     def __del__(self):
         if not self.slot or self.process != os.getpid():
             return
-        conn = self.slot[0]
-        self.slot.clear()
+        slot, self.slot = self.slot, None  # paid for good, should somebody still have the connection
+        conn = slot[0]
+        slot.clear()
         self.idle.offer(None)
         if conn is not None:
             conn.close()

@@ -75,8 +75,8 @@ class Owed:
     @property
     def idle(self) -> IdleQueue: ...
     @property
-    def slot(self) -> list[Any]:
-        """Not empty as long as something is owed."""
+    def slot(self) -> list[Any] | None:
+        """Not empty as long as something is owed; None when the garbage collector has paid."""
 
     def follow(self, conn: Any) -> Any:
         """Have it dropped together with a connection; which is returned."""
