@@ -140,6 +140,7 @@ class Run:
         self.over = threading.Event()
         self.beats = [time.monotonic()] * shape.threads
         self.figures = Figures()
+        self.adding = threading.Lock()
         self.errors: list[str] = []
         self.barrier = threading.Barrier(shape.threads)
         self.interruptible: set[int] = set()
@@ -176,9 +177,10 @@ class Run:
             pass  # a second one, at once
         except BaseException as error:
             self.errors.append(f"thread {number}: {_told(error)}")
-        self.figures.steps += mischief.taken
-        self.figures.failures += mischief.failed
-        self.figures.per_thread.append(mischief.count)
+        with self.adding:
+            self.figures.steps += mischief.taken
+            self.figures.failures += mischief.failed
+            self.figures.per_thread.append(mischief.count)
 
     def _is_done(self, mischief: Mischief) -> bool:
         return self.over.is_set() or (self.rounds is not None and mischief.count >= self.rounds)
