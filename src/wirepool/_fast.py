@@ -184,12 +184,12 @@ def attempt(
 
     if response is None:
         pool.num_requests -= 1  # it counts by itself
-        _hand_over(queue, slot, conn)
+        (owed or Owed(queue, slot)).follow(conn)  # the compatible gear has the connection pay by itself
         return pool._attempt(
             method, target, body, headers, chunked, retries, timeout, pool_timeout,
             preload, decode, preload, {}, (conn, reused),
         )  # fmt: skip
-    if preload and flags & CONTENT_ENCODING and decode:
+    if preload and flags & CONTENT_ENCODING and decode and not response._leads_elsewhere():
         response._read_data()
     if _enabled_levels.get(_DEBUG, True):
         pool._log_exchange(method, target, response)
@@ -212,11 +212,6 @@ def _attend(pool: Any, conn: HTTPConnection) -> None:
         raise _OtherGear
     if conn._unverified:
         pool._warn_if_unverified(conn)
-
-
-def _hand_over(queue: IdleQueue, slot: list[Any], conn: Any) -> None:
-    """To the compatible gear, which has the connection pay by itself."""
-    Owed(queue, slot).follow(conn)
 
 
 def _no_body(method: str) -> bytes | None:

@@ -193,7 +193,10 @@ class HTTPResponse(ResponseBody):
             self._file = body
         self.length_remaining = self._init_length(request_method)
         if preload_content and not self._body:
-            self._body = self.read(decode_content=decode_content)
+            later = decode_content and self._leads_elsewhere()
+            self._body = self.read(decode_content=decode_content and not later)
+            if later:
+                self._encoded = None
 
     # Attributes that a response on an exchange makes up when they are asked for
 
@@ -394,6 +397,10 @@ class HTTPResponse(ResponseBody):
         if self._file is None and self._head is None:
             return None  # type: ignore[return-value]
         return self.read(cache_content=True)
+
+    def _leads_elsewhere(self) -> bool:
+        """Whether this is a redirect, whose body is mostly for nobody: it is decoded when somebody asks for it."""
+        return bool(self.get_redirect_location())
 
     def _decode_body(self, body: bytes) -> bytes:
         """Decode the body that came with the head."""
