@@ -26,6 +26,7 @@ from wirepool._gear import shutdown_of, writes_unseen
 from wirepool._http_client import Response, skipped_line
 from wirepool.exceptions import HeaderParsingError
 from wirepool.util.request import _FILE_BLOCKSIZE, SKIP_HEADER, SKIPPABLE_HEADERS, _file_blocksize, _pieces
+from wirepool.util.timeout import _for_socket
 from wirepool.util.util import to_str
 
 if TYPE_CHECKING:
@@ -305,7 +306,7 @@ def set_timeout(sock: Any, seconds: float | None) -> None:
     """Of a socket; what tests put in the place of one may have nothing but ``sendall`` and ``makefile``."""
     settimeout = getattr(sock, "settimeout", None)
     if settimeout is not None:
-        settimeout(seconds)
+        settimeout(_for_socket(seconds))
 
 
 def _response_from(original: Any, options: _ResponseOptions, shutdown: Any) -> HTTPResponse:

@@ -22,6 +22,7 @@ from urllib.parse import quote, unquote, urljoin, urlsplit
 from wirepool.connection import HTTPConnection
 from wirepool.exceptions import ConnectTimeoutError, NewConnectionError, URLSchemeUnknown
 from wirepool.util import connection
+from wirepool.util.timeout import _for_socket
 
 __all__ = ["SCHEME", "UnixHTTPConnection", "check_redirect", "host_of", "join", "socket_path"]
 
@@ -112,7 +113,7 @@ class UnixHTTPConnection(HTTPConnection):
         sock = socket.socket(family, socket.SOCK_STREAM)
         try:
             connection._set_socket_options(sock, self.socket_options)
-            sock.settimeout(self.timeout)
+            sock.settimeout(_for_socket(self.timeout))
             self._connect_in_time(sock)
         except BaseException:
             sock.close()

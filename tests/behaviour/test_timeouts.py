@@ -425,3 +425,12 @@ def test_pauses_between_attempts_are_outside(scripted: Serve, pool_to: Pools, mo
     policy = Retry(3, backoff_factor=50)
     assert pool_to(server).urlopen("GET", "/", timeout=Timeout(total=SHORT), retries=policy).data == b"ok"
     assert naps == [100]
+
+
+@pytest.mark.parametrize("limit", [float("inf"), 1e300, Timeout(total=float("inf")), Timeout(1e12, 1, float("inf"))])
+def test_more_than_any_clock_counts_is_for_ever(limit: Any, echo: EchoServer, pool_to: Pools) -> None:
+    pool = pool_to(echo, retries=False)
+    for _ in range(2):  # on a new connection, and on one that is there
+        assert pool.urlopen("GET", "/status/200", timeout=limit).status == 200
+    with pool.urlopen("GET", "/status/200", timeout=limit, preload_content=False) as answer:
+        answer.read()

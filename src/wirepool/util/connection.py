@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from wirepool._dial import dial
 from wirepool._lookup import is_literal, look_up
 from wirepool.exceptions import LocationParseError
-from wirepool.util.timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT
+from wirepool.util.timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT, _for_socket
 
 if TYPE_CHECKING:
     from wirepool._base_connection import BaseHTTPConnection
@@ -84,6 +84,7 @@ def create_connection_with(
         host = host.strip("[]")
     if _has_bad_label(host):
         raise LocationParseError(f"'{host}', label empty or too long")
+    timeout = _for_socket(timeout)
     limit = _seconds(timeout)
     if resolver is None and is_literal(host):
         # Not looked up, it takes no time: one plain connect with the whole timeout.

@@ -6,7 +6,7 @@ import math
 import time
 from enum import Enum
 from socket import getdefaulttimeout
-from typing import Final
+from typing import Final, TypeVar
 
 from wirepool.exceptions import TimeoutStateError
 
@@ -23,6 +23,16 @@ _TYPE_TIMEOUT = float | _TYPE_DEFAULT | None
 
 
 _NUMBERS = (float, int)
+
+
+_LONGEST = 1e9
+
+_Limit = TypeVar("_Limit", float | None, float | _TYPE_DEFAULT | None)
+
+
+def _for_socket(seconds: _Limit) -> _Limit | None:
+    """What a socket takes: a time that no clock counts to, such as ``math.inf``, is none."""
+    return None if isinstance(seconds, _NUMBERS) and seconds > _LONGEST else seconds
 
 
 def _is_number(value: _TYPE_TIMEOUT) -> bool:
