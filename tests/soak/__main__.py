@@ -38,6 +38,8 @@ WARM_UP = 44_000
 """Requests before memory and objects are compared: caches fill, arenas find their size."""
 MAX_GROWTH_KIB = 3 * 1024
 """From count to count, and from the first third of a run to its last."""
+LEAST_IN_A_THIRD = 4
+"""Counts that a third has to have to be compared: what a heap needs at its worst comes by and by."""
 MAX_NEW_OBJECTS = 2_000
 HANGS = 900
 """Seconds for a round after which all stacks are printed."""
@@ -134,7 +136,7 @@ def _check_growth(states: list[State]) -> None:
     if now.objects - first.objects > MAX_NEW_OBJECTS:
         raise Wrong(f"{now.objects - first.objects} objects more")
     third = len(states) // 3
-    if third and _median(states[-third:]) - _median(states[:third]) > MAX_GROWTH_KIB:
+    if third >= LEAST_IN_A_THIRD and _median(states[-third:]) - _median(states[:third]) > MAX_GROWTH_KIB:
         raise Wrong(f"memory grows: {[state.kib for state in states]}")
 
 
