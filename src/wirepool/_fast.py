@@ -325,14 +325,16 @@ def _give_up(
     """Closes the connection, gives the slot back, and raises what the compatible gear would have raised."""
     if not slot:
         _raise_without_slot(pool, queue, error)
-    where = exchange.failed_while if exchange is not None else ""
     conn = conn or slot[0]
-    meant = error if conn is None or conn.proxy is None else pool._wrap_failure(error, conn)
     try:
-        if conn is not None:
-            conn.close()
+        where = exchange.failed_while if exchange is not None else ""
+        meant = error if conn is None or conn.proxy is None else pool._wrap_failure(error, conn)
     finally:
-        queue.take_back(slot, None)
+        try:
+            if conn is not None:
+                conn.close()
+        finally:
+            queue.take_back(slot, None)
     if isinstance(error, RequestRefused):
         raise stdlib_error(error) from None
     if meant is not error:

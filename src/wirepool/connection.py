@@ -335,7 +335,10 @@ class HTTPConnection(_http_connection.HTTPConnection):
     def is_connected(self) -> bool:
         """Whether there is a socket with nothing to read: neither bytes nobody asked for nor the end of the stream."""
         sock = self.sock
-        if sock is None or wait_for_read(sock, timeout=0.0):
+        try:
+            if sock is None or wait_for_read(sock, timeout=0.0):
+                return False
+        except OSError:  # it cannot be asked
             return False
         pending = getattr(sock, "pending", None)  # of TLS: what was decrypted already
         return pending is None or not pending()

@@ -116,7 +116,7 @@ cdef class Exchange:
     cdef wp_status _chunk_step(self) noexcept nogil
     cdef wp_status _body_step(self, char *dst, size_t want, take_mode mode, size_t *got) noexcept nogil
     cdef void _look_ahead(self) noexcept nogil
-    cdef void _end_message(self) noexcept nogil
+    cdef wp_status _end_message(self) noexcept nogil
     # drivers
     cdef wp_status _receive(self) noexcept nogil
     cdef int _receive_object(self) except -1

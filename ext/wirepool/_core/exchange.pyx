@@ -528,8 +528,7 @@ cdef class Exchange:
                 if status != WP_OK:
                     return status
                 if self.in_trailer:
-                    self._end_message()
-                    return WP_OK
+                    return self._end_message()
             n = want - got[0]
             if self.framing == WP_LENGTH:
                 n = min(n, <size_t>self.left)
@@ -573,18 +572,20 @@ cdef class Exchange:
         self.rx.consume(eaten + 2)
         self._finish()
 
-    cdef void _end_message(self) noexcept nogil:
+    cdef wp_status _end_message(self) noexcept nogil:
         """The trailer section (head_len octets at the start of rx, 0 when the stream ended) was found."""
         if self.head_len > 2:
             # Rare. The octets wait in tx, empty since the request was sent, until somebody asks for the fields. What
             # cannot be read safely is left out: the body is complete all the same, but nothing follows it here.
             if fields_check(self.rx.data + self.rx.start, self.head_len, &self.info.doubtful) == WP_OK:
-                self.tx.append(self.rx.data + self.rx.start, self.head_len)
+                if not self.tx.append(self.rx.data + self.rx.start, self.head_len):
+                    return WP_NO_MEMORY
             else:
                 self.info.doubtful = True
         self.rx.consume(self.head_len)
         self._finish()
         self.in_trailer = False
+        return WP_OK
 
     # ------------------------------------------------------------ receiving: the drivers
 

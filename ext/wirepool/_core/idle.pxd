@@ -24,7 +24,7 @@ cdef class Waiter:
 @cython.final
 cdef class IdleQueue:
     cdef cython.pymutex lock
-    cdef list items              # bottom to top
+    cdef list items              # bottom to top, then vacant places
     cdef Py_ssize_t n_items
     cdef readonly Py_ssize_t maxsize    # 0: no limit
     cdef bint is_closed
@@ -39,6 +39,9 @@ cdef class IdleQueue:
     cdef bint offer(self, object item)
     # The same with another limit.
     cdef bint _place(self, object item, Py_ssize_t limit)
+    # Called under the lock; of no item the last reference is dropped.
+    cdef object _pop_locked(self)
+    cdef int _push_locked(self, object item) except -1
     cdef void _unlink_first_locked(self) noexcept
     # Waits in line for an item.
     cdef object _wait(self, object timeout)

@@ -3,16 +3,34 @@
 The newest connection is the one most likely alive, so the store is a LIFO; waiting is a queue, because a stack of
 waiters starves all but the last (urllib3: 28 of 32 threads). A waiter is one object with a lock of its own; put()
 hands its item to the oldest, outside the mutex. Time-outs are relative seconds, given by the caller; no clock here.
-Assumes items are opaque. Guarantees that an item is always in exactly one place: the list, a waiter, or the caller.
+Assumes items are opaque. Guarantees that an item is always in exactly one place: the list, a waiter, or the caller. Also
+where memory runs out: the room for `maxsize` items is made in the beginning, and lend() makes its own before it takes.
 
 Threading kind: shared. See idle.pxd for the rules under the lock.
 """
 
 cimport cython
+from cpython.list cimport PyList_GET_SIZE
 
 import os
 import queue
 import threading
+
+
+cdef extern from *:
+    """
+    /* Before Python 3.13 a mutex is allocated, and Cython does not look whether it was. */
+    #if PY_VERSION_HEX > 0x030D0000
+    #define wp_has_mutex(owner) ((void)(owner), 1)
+    #else
+    #define wp_has_mutex(owner) ((owner)->lock != NULL)
+    #endif
+    """
+    bint wp_has_mutex(IdleQueue owner) noexcept
+
+
+# What stands in the places above the newest item.
+cdef object _VACANT = object()
 
 
 @cython.final
@@ -25,7 +43,9 @@ cdef class IdleQueue:
     """`maxsize` items at the most (0 or less: no limit)."""
 
     def __cinit__(self, Py_ssize_t maxsize=0):
-        self.items = []
+        if not wp_has_mutex(self):
+            raise MemoryError
+        self.items = [_VACANT] * maxsize if maxsize > 0 else []
         self.n_items = 0
         self.maxsize = maxsize
         self.is_closed = False
@@ -37,8 +57,7 @@ cdef class IdleQueue:
         cdef object item = default
         with self.lock:
             if self.n_items:
-                item = self.items.pop()
-                self.n_items -= 1
+                item = self._pop_locked()
         return item
 
     cdef bint offer(self, object item):
@@ -58,11 +77,25 @@ cdef class IdleQueue:
             elif 0 < limit <= self.n_items:
                 taken = False
             else:
-                self.items.append(item)
-                self.n_items += 1
+                self._push_locked(item)
         if waiter is not None:
             waiter.event.release()
         return taken
+
+    cdef object _pop_locked(self):
+        cdef object item
+        self.n_items -= 1
+        item = self.items[self.n_items]
+        self.items[self.n_items] = _VACANT
+        return item
+
+    cdef int _push_locked(self, object item) except -1:
+        if self.n_items < PyList_GET_SIZE(self.items):
+            self.items[self.n_items] = item
+        else:
+            self.items.append(item)
+        self.n_items += 1
+        return 0
 
     cdef void _unlink_first_locked(self) noexcept:
         # Called with the caller holding a reference to the first waiter: none is dropped here.
@@ -96,8 +129,7 @@ cdef class IdleQueue:
         me.event.acquire()
         with self.lock:
             if self.n_items:
-                item = self.items.pop()
-                self.n_items -= 1
+                item = self._pop_locked()
             elif self.is_closed:
                 me.woken = True
             else:
@@ -178,10 +210,16 @@ cdef class IdleQueue:
         owns an item must be able to find it in a place that was filled inside one call: as long as `slot` is not
         empty, its owner owes the queue an item.
         """
-        cdef object item = self.pop_or(self)
-        if item is self:
-            item = self.get(True, timeout) if block else None
-        slot.append(item)
+        cdef object item
+        slot.append(None)  # from here on nothing needs memory that is not there
+        try:
+            item = self.pop_or(self)
+            if item is self:
+                item = self.get(True, timeout) if block else None
+        except BaseException:
+            slot.clear()
+            raise
+        slot[0] = item
         return item
 
     def take_back(self, list slot not None, item):
@@ -218,12 +256,12 @@ cdef class IdleQueue:
         # Of a list that drain() hands out meanwhile somebody else may drop the last reference.
         with self.lock:
             items = self.items
-        return list(items)
+        return _occupied(items)
 
     def inherited(self):
         """What `queue` gives, without the lock: for the child after a fork, in which the lock may be held for ever by a
         thread that is not there."""
-        return list(self.items)
+        return _occupied(self.items)
 
     @property
     def waiting(self):
@@ -245,6 +283,8 @@ cdef class IdleQueue:
             out = self.items
             self.items = fresh
             self.n_items = 0
+        while out and out[PyList_GET_SIZE(out) - 1] is _VACANT:
+            out.pop()
         return out
 
     def close(self):
@@ -297,3 +337,8 @@ cdef class Owed:
         self.idle.offer(None)
         if conn is not None:
             conn.close()
+
+
+cdef list _occupied(list places):
+    """A copy without the vacant places, which may be anywhere while others take and give."""
+    return [item for item in list(places) if item is not _VACANT]
