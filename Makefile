@@ -92,7 +92,7 @@ $(VENV)/.installed: $(SOURCES) | $(VENV)/.with-build
 SOAK_REQUESTS ?= 1000000
 SOAK_ARGS ?=
 soak: $(VENV)/.with-dev $(VENV)/.installed
-	@PYTHONPATH=tests $(PY) -m soak --requests $(SOAK_REQUESTS) $(SOAK_ARGS)
+	@MALLOC_ARENA_MAX=1 PYTHONPATH=tests $(PY) -m soak --requests $(SOAK_REQUESTS) $(SOAK_ARGS)
 
 # Each shape of tests/threads/stress.py in either gear, without TLS and with; exceptions from outside, where they may come.
 STRESS_SECONDS ?= 600
@@ -154,7 +154,7 @@ torture: $(VENV)/.with-dev $(VENV)/.installed
 # values that are not there yet, and none of it is a leak.
 VALGRIND_TESTS ?= tests/unit/core
 VALGRIND := valgrind --quiet --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite \
-	--num-callers=30 --undef-value-errors=no --error-exitcode=9
+	--num-callers=30 --undef-value-errors=no --suppressions=tests/leaks/others.supp --error-exitcode=9
 
 valgrind: $(VENV)/.with-dev $(VENV)/.installed
 	@PYTHONMALLOC=malloc $(VALGRIND) $(PY) -m pytest $(VALGRIND_TESTS) -q -p no:cacheprovider --timeout 0 $(PYTEST_ARGS)

@@ -53,7 +53,8 @@ Options.warning_errors = True
 # What our headers, and the C that Cython makes of our sources, are free of with gcc and clang. Left out, since Cython
 # itself writes such C: -Wshadow (its thread state, in nested blocks), -Wundef (PyPy's version), -Wredundant-decls (its
 # prototypes), -Wfloat-equal and -Wformat-nonliteral (its helpers), -Wcast-align (clang, on objects' structs), and
-# -Wswitch-enum (an `if` over some values of an enum becomes a switch).
+# -Wswitch-enum (an `if` over some values of an enum becomes a switch), -Wunreachable-code (labels nobody goes to;
+# Pythons made by clang ask for it).
 WARNINGS = [
     "-Wall",
     "-Wextra",
@@ -63,6 +64,7 @@ WARNINGS = [
     "-Wdouble-promotion",
     "-Wformat=2",
     "-Wno-format-nonliteral",
+    "-Wno-unreachable-code",
     "-Wimplicit-fallthrough",
     "-Wmissing-prototypes",
     "-Wnull-dereference",
