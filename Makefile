@@ -53,7 +53,7 @@ QUICK_TESTS := tests/unit tests/behaviour
 # Enough to see that a wheel has all it needs; the tests proper have run before.
 WHEEL_TESTS := tests/unit/core $(addprefix tests/behaviour/test_,requests.py reading.py poolmanager.py tls_options.py)
 
-.PHONY: demo test lint bench dist test-sanitized test-debug soak stress torture valgrind fuzz fuzz-corpus corpus differential servers nginx clean
+.PHONY: demo test lint bench dist test-sanitized test-debug soak stress torture valgrind fuzz fuzz-corpus corpus differential servers nginx clang clean
 
 demo: $(VENV)/.with-demo $(VENV)/.installed
 	@$(VENV)/$(BIN)/wirepool demo
@@ -111,6 +111,10 @@ servers:
 
 nginx:
 	@tools/servers nginx
+
+# What fuzz builds are made with; `make fuzz` asks for it itself.
+clang:
+	@tools/clang >/dev/null
 
 # --- other builds, each from a copy of the sources, so that no object file is shared -------------------------------
 
