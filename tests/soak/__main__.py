@@ -1,6 +1,8 @@
 """A soak: as many requests as asked for, in both gears by turns, from several threads, a fifth of them gone wrong.
 
-    python -m soak --requests 1000000
+    MALLOC_ARENA_MAX=1 python -m soak --requests 1000000
+
+(With an arena for each thread the heap goes up and down by more than what is looked for.)
 
 After every round (a gear's share) the threads stand still, and then every slot has to be back in its pool, every
 descriptor has to belong to an idle connection, and neither memory nor objects may have grown. It ends with what was
