@@ -185,14 +185,14 @@ def _ssl_wrap_socket_and_match_hostname(
     )
     try:
         _verify_further(secured, context, assert_hostname, assert_fingerprint, server_hostname)
+        return _WrappedAndVerifiedSocket(
+            socket=secured,
+            is_verified=context.verify_mode == ssl.CERT_REQUIRED or bool(assert_fingerprint),
+            handshake=_tls.finish(handshake, secured),
+        )
     except BaseException:
         secured.close()
         raise
-    return _WrappedAndVerifiedSocket(
-        socket=secured,
-        is_verified=context.verify_mode == ssl.CERT_REQUIRED or bool(assert_fingerprint),
-        handshake=_tls.finish(handshake, secured),
-    )
 
 
 def _verify_further(

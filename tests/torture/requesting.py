@@ -104,7 +104,7 @@ class Torture:
     def _once(self, shape: Shape, fault: Fault, n: int) -> tuple[Any, int]:
         before = _sockets()
         outcome, hits = self._act(shape, fault, n)
-        self._count_sockets(before)
+        self._count_sockets(before, outcome)
         return outcome, hits
 
     def _act(self, shape: Shape, fault: Fault, n: int) -> tuple[Any, int]:
@@ -130,11 +130,11 @@ class Torture:
             if found != (200, token.encode()):
                 self._complain(f"afterwards another's answer: {found!r:.200}")
 
-    def _count_sockets(self, before: int) -> None:
+    def _count_sockets(self, before: int, outcome: Any) -> None:
         if _sockets() != before:
             gc.collect()
             if _sockets() != before:
-                self._complain(f"{_sockets() - before} sockets more than before")
+                self._complain(f"{_sockets() - before} sockets more than before; {outcome!r:.700}")
 
     def _complain(self, what: str) -> None:
         self.wrong.append(f"{self.doing}: {what}")

@@ -71,7 +71,7 @@ def tortured(shim: Path, servers: Servers, gear: str, kind: str, **what: Any) ->
     print(report)
     assert not report.wrong, "\n".join(report.wrong)
     assert not servers.twice()
-    assert report.hit >= report.tried * 0.9
+    assert report.hit >= report.tried * 0.7
     return report
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import os
 import socket
 import ssl
 import subprocess
@@ -164,7 +165,7 @@ class TestDependency:
 
     def test_is_not_imported_unless_asked_for(self) -> None:
         code = "import sys, wirepool, wirepool.contrib; sys.exit('OpenSSL' in sys.modules)"
-        environment = {"PYTHONPATH": str(Path(util.__file__).parents[2])}
+        environment = {**os.environ, "PYTHONPATH": str(Path(util.__file__).parents[2])}
         assert subprocess.run([sys.executable, "-c", code], env=environment, timeout=30).returncode == 0
 
 
