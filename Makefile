@@ -49,7 +49,6 @@ PIP := $(PY) -m pip --disable-pip-version-check -qq
 # What the extension modules are made of.
 SOURCES := setup.py pyproject.toml $(wildcard ext/wirepool/*.pxd ext/wirepool/_core/*.p* ext/include/*.h)
 PYTEST := -q -n $(JOBS) --dist loadfile
-QUICK_TESTS := tests/unit tests/behaviour
 # Enough to see that a wheel has all it needs; the tests proper have run before.
 WHEEL_TESTS := tests/unit/core $(addprefix tests/behaviour/test_,requests.py reading.py poolmanager.py tls_options.py)
 
@@ -119,8 +118,8 @@ clang:
 # --- other builds, each from a copy of the sources, so that no object file is shared -------------------------------
 
 VARIANT_INPUT := ext src setup.py pyproject.toml README.md LICENSE
-# $(1) name of the build, $(2) environment of the build, $(3) environment of the tests
-define test_variant
+# $(1) name of the build, $(2) environment of the build
+define build_variant
 	@echo "== $(1): building"
 	@rm -rf build/$(1)
 	@mkdir -p build/$(1)/tree build/$(1)/reports
@@ -130,26 +129,32 @@ define test_variant
 	@build/$(1)/venv/$(BIN)/python -m pip install -qq --upgrade "pip>=25.1"
 	@build/$(1)/venv/$(BIN)/python -m pip install -qq --group build --group test
 	@$(2) build/$(1)/venv/$(BIN)/python -m pip install -qq --no-build-isolation build/$(1)/tree
-	@echo "== $(1): testing"
-	@failed=0; $(3) build/$(1)/venv/$(BIN)/python -m pytest $(4) $(PYTEST_ARGS) || failed=1; \
+endef
+# $(1) name of the build, $(2) environment of the tests, $(3) which tests
+define test_variant
+	@echo "== $(1): testing $(3)"
+	@failed=0; $(2) build/$(1)/venv/$(BIN)/python -m pytest $(3) $(PYTEST) $(PYTEST_ARGS) || failed=1; \
 	for report in build/$(1)/reports/*; do if [ -e "$$report" ]; then cat "$$report"; failed=1; fi; done; exit $$failed
 endef
 
 # CPython itself leaks at exit by design, so leaks are looked for in tests/leaks and by valgrind instead. What a process of
-# its own finds goes to a file, too: whoever starts it may not look at how it ended. Python's allocator would hide from
-# AddressSanitizer where an object ends.
+# its own finds goes to a file, too: whoever starts it may not look at how it ended.
 SANITIZER_RUNTIME = $$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)
 REPORTS = $(CURDIR)/build/sanitized/reports
-SANITIZED := PYTHONMALLOC=malloc \
-	ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:log_path=$(REPORTS)/address \
+SANITIZED := ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:log_path=$(REPORTS)/address \
 	UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1:log_path=$(REPORTS)/undefined \
 	LD_PRELOAD="$(SANITIZER_RUNTIME)"
 
+# Python's own allocator would hide from AddressSanitizer where an object ends, but without it everything takes twice as
+# long: so the core's own tests, and the corpus of the fuzzer, go without.
 test-sanitized: servers
-	$(call test_variant,sanitized,WIREPOOL_SANITIZE=1,$(SANITIZED),$(QUICK_TESTS) $(PYTEST))
+	$(call build_variant,sanitized,WIREPOOL_SANITIZE=1)
+	$(call test_variant,sanitized,PYTHONMALLOC=malloc $(SANITIZED),tests/unit/core tests/fuzz)
+	$(call test_variant,sanitized,$(SANITIZED),tests/unit tests/behaviour --ignore=tests/unit/core)
 
 test-debug: servers
-	$(call test_variant,debug,WIREPOOL_DEBUG=1,PYTHONDEVMODE=1,$(QUICK_TESTS) $(PYTEST))
+	$(call build_variant,debug,WIREPOOL_DEBUG=1)
+	$(call test_variant,debug,PYTHONDEVMODE=1,tests/unit tests/behaviour)
 
 torture: $(VENV)/.with-dev $(VENV)/.installed
 	@WIREPOOL_TORTURE=1 $(PY) -m pytest tests/torture -q -rA -p no:cacheprovider $(PYTEST_ARGS)
