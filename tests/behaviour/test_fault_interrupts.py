@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import http.client
+import opcode
 import os
 import socket
 import sys
@@ -34,8 +35,21 @@ NEXT = {"fast": 5, "compatible": 23}
 """How many lines lie between two interruptions; INTERRUPT_STEP=1 in the environment takes each, which takes minutes."""
 
 
+POP_EXCEPT = opcode.opmap["POP_EXCEPT"]
+
+
 class Interrupted(BaseException):
     """Like KeyboardInterrupt, but the test runner does not take it for its own."""
+
+
+def comes_to(frame: FrameType) -> bool:
+    """Whether a signal's exception may come here.
+
+    It does not at the end of a handler, such as the ``pass`` of ``except OSError: pass``: CPython handles signals at
+    calls and loops only. A trace function may raise there, but what was handled is then handled for ever: the
+    interpreter does not take it from the thread's exceptions any more, and its frames keep all that they hold.
+    """
+    return frame.f_code.co_code[frame.f_lasti] != POP_EXCEPT
 
 
 class InterruptAt:
@@ -58,7 +72,7 @@ class InterruptAt:
         return self._line if frame.f_code.co_filename.startswith(PLACES) else None
 
     def _line(self, frame: FrameType, event: str, arg: Any) -> Any:
-        if event == "line":
+        if event == "line" and comes_to(frame):
             self.left -= 1
             if self.left == 0:
                 sys.settrace(None)
