@@ -18,9 +18,13 @@ from typing import Any
 
 import pytest
 
+from servers.certs import Authority
 from servers.echo import EchoServer
-from servers.scripted import Connection, ScriptedServer, Send, response
-from wirepool import HTTPConnectionPool, Retry
+from servers.proxy import ESTABLISHED
+from servers.scripted import Connection, Hold, RecvBytes, RecvHead, Script, ScriptedServer, Send, response
+from servers.socks import ScriptedSocks
+from servers.tls import STALL, TLSServer
+from wirepool import HTTPConnectionPool, HTTPSConnectionPool, ProxyManager, Retry
 from wirepool.exceptions import ConnectTimeoutError, ReadTimeoutError
 
 pytestmark = [
@@ -229,6 +233,153 @@ def test_keyboard_interrupt_itself(gear: str, scripted: Callable[..., ScriptedSe
         pool.urlopen("GET", "/")
     assert time.monotonic() - begun < AT_ONCE
     check_usable(pool)
+
+
+# ---------------------------------------------------------------- interrupted on the way to a connection
+
+LIMITED = pytest.mark.parametrize("timeout", [30, None], ids=["with a limit", "without"])
+"""The waits of the two are not the same."""
+
+
+HANDSHAKES: dict[str, dict[str, Any]] = {
+    "silent": {"handshake": STALL},
+    "silent to the hello": {"handshake": [RecvBytes(), Hold()]},
+    "dripping": {"drip": 0.01},
+}
+
+
+@LIMITED
+@pytest.mark.parametrize("how", HANDSHAKES)
+def test_the_handshake(
+    no_leaks: None, gear: str, scripted_tls: Callable[..., TLSServer], certs: Authority, how: str, timeout: Any
+) -> None:
+    server = scripted_tls(default=answering, **HANDSHAKES[how])
+    options = {"maxsize": 1, "block": True, "timeout": timeout, "retries": False, "ca_certs": certs.ca_file}
+    pool = HTTPSConnectionPool(server.host, server.port, **options)
+    with interrupted():
+        pool.urlopen("GET", "/")
+    server.handshake, server.drip = None, 0.0
+    check_usable(pool)
+
+
+class StuckNames:
+    """Looks every name up for this machine, and takes until it is told to."""
+
+    def __init__(self) -> None:
+        self.may_answer = threading.Event()
+
+    def resolver(self, host: str, port: int) -> list[str]:
+        self.may_answer.wait(10)
+        return ["127.0.0.1"]
+
+    def getaddrinfo(self, host: str, port: int, *_: Any) -> list[Any]:
+        (address,) = self.resolver(host, port)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (address, port))]
+
+
+@pytest.fixture
+def stuck() -> Iterator[StuckNames]:
+    names = StuckNames()
+    yield names
+    names.may_answer.set()
+
+
+@LIMITED
+@pytest.mark.parametrize("who", ["the system", "a resolver"])
+def test_the_look_up(
+    no_leaks: None,
+    gear: str,
+    scripted: Callable[..., ScriptedServer],
+    stuck: StuckNames,
+    monkeypatch: pytest.MonkeyPatch,
+    who: str,
+    timeout: Any,
+) -> None:
+    server = scripted(default=answering)
+    options: dict[str, Any] = {"maxsize": 1, "block": True, "timeout": timeout, "retries": False}
+    if who == "a resolver":
+        options["resolver"] = stuck.resolver
+    else:
+        monkeypatch.setattr(socket, "getaddrinfo", stuck.getaddrinfo)
+    pool = HTTPConnectionPool("slow.test", server.port, **options)
+    for _ in range(2):  # the second one joins what is left of the first
+        with interrupted():
+            pool.urlopen("GET", "/")
+    stuck.may_answer.set()
+    check_usable(pool)
+
+
+def test_who_waits_for_the_same_look_up_gets_its_answer(
+    gear: str, scripted: Callable[..., ScriptedServer], stuck: StuckNames
+) -> None:
+    server = scripted(default=answering)
+    pools = [HTTPConnectionPool("slow.test", server.port, timeout=30, resolver=stuck.resolver) for _ in range(2)]
+    got: list[bytes] = []
+    other = threading.Thread(target=lambda: got.append(pools[1].urlopen("GET", "/").data))
+    with interrupted():
+        other.start()
+        pools[0].urlopen("GET", "/")
+    stuck.may_answer.set()
+    other.join(10)
+    assert got == [b"fine"]
+    for pool in pools:
+        pool.close()
+
+
+TUNNELS: dict[str, Script] = {
+    "nothing": [Hold()],
+    "nothing after the request": [RecvHead(), Hold()],
+    "half an answer": [RecvHead(), Send(ESTABLISHED[:20]), Hold()],
+    "an answer, and no handshake behind it": [RecvHead(), Send(ESTABLISHED), Hold()],
+}
+
+
+@pytest.mark.parametrize("over_tls", [False, True], ids=["http proxy", "https proxy"])
+@pytest.mark.parametrize("how", TUNNELS)
+def test_the_tunnel(
+    no_leaks: None,
+    gear: str,
+    scripted_tls: Callable[..., TLSServer],
+    scripted_proxy: Callable[..., Any],
+    certs: Authority,
+    how: str,
+    over_tls: bool,
+) -> None:
+    server = scripted_tls(default=answering)
+    proxy = scripted_proxy(TUNNELS[how], tls=over_tls)
+    with ProxyManager(proxy.url, ca_certs=certs.ca_file, maxsize=1, block=True, timeout=30, retries=False) as manager:
+        pool = manager.connection_from_url(server.url)
+        with interrupted():
+            pool.urlopen("GET", "/")
+        check_usable(pool)
+
+
+SOCKS: dict[str, Script] = {
+    "nothing": [Hold()],
+    "half a greeting": [RecvBytes(), Send(b"\x05"), Hold()],
+    "nothing after the greeting": [RecvBytes(), Send(b"\x05\x00"), Hold()],
+}
+
+
+@LIMITED
+@pytest.mark.parametrize("how", SOCKS)
+def test_a_socks_proxy(
+    no_leaks: None,
+    gear: str,
+    scripted: Callable[..., ScriptedServer],
+    scripted_socks: Callable[..., ScriptedSocks],
+    how: str,
+    timeout: Any,
+) -> None:
+    from wirepool.contrib.socks import SOCKSProxyManager
+
+    server, proxy = scripted(default=answering), scripted_socks(SOCKS[how])
+    options = {"maxsize": 1, "block": True, "timeout": timeout, "retries": False}
+    with SOCKSProxyManager(proxy.socks_url("socks5h"), **options) as manager:
+        pool = manager.connection_from_url(server.url)
+        with interrupted():
+            pool.urlopen("GET", "/")
+        check_usable(pool)
 
 
 # ---------------------------------------------------------------- a handler that returns

@@ -409,9 +409,29 @@ def ssl_wrap_socket(
         _load_default_roots(context)
     _load_client_certificate(context, certfile, keyfile, key_password)
     context.set_alpn_protocols(ALPN_PROTOCOLS)
-    if session is not None and not tls_in_tls:
-        return context.wrap_socket(sock, server_hostname=server_hostname, session=session)  # type: ignore[no-any-return]
-    return _ssl_wrap_socket_impl(sock, context, tls_in_tls, server_hostname)
+    try:
+        if session is not None and not tls_in_tls:
+            return context.wrap_socket(sock, server_hostname=server_hostname, session=session)  # type: ignore[no-any-return]
+        return _ssl_wrap_socket_impl(sock, context, tls_in_tls, server_hostname)
+    except Exception:
+        raise
+    except BaseException as interrupt:
+        _close_unfinished(interrupt)
+        raise
+
+
+def _close_unfinished(interrupt: BaseException) -> None:
+    """Close the TLS socket whose handshake was interrupted.
+
+    It has the descriptor by then, and nobody has it but its own frames, which live as long as the traceback; before
+    Python 3.13 it closes itself after errors only, and not after a KeyboardInterrupt.
+    """
+    step = interrupt.__traceback__
+    while step is not None:
+        frame, step = step.tb_frame, step.tb_next
+        unfinished = frame.f_locals.get("self") if frame.f_code.co_name == "_create" else None
+        if ssl is not None and isinstance(unfinished, ssl.SSLSocket):
+            unfinished.close()
 
 
 def _load_client_certificate(context: Any, certfile: str | None, keyfile: str | None, key_password: str | None) -> None:
