@@ -12,6 +12,7 @@ import contextlib
 import copy
 import gzip
 import io
+import math
 import os
 import pickle
 import socket
@@ -609,6 +610,23 @@ def defaults_as_totals(w: World) -> Any:
     make = w.lib.Timeout
     own = type("Own", (make,), {})
     return outcome(lambda: make(total=make.DEFAULT_TIMEOUT, connect=1).connect_timeout), type(own(1).clone()).__name__
+
+
+@differs("a limit that is infinite, connect, read or total, is none")
+def no_end_of_time(w: World) -> Any:
+    pool = w.pool(w.always())
+    limits: list[Any] = [{kind: math.inf} for kind in ("connect", "read", "total")]
+    return [
+        outcome(lambda k=k: pool.request("GET", "/", timeout=w.lib.Timeout(**k), retries=False).data) for k in limits
+    ]
+
+
+@differs("the body of a redirect that is not followed is decoded when `data` is asked for")
+def redirects_that_cannot_be_decoded(w: World) -> Any:
+    fields = [("Location", "/x"), ("Content-Encoding", "gzip")]
+    http, url = w.manager(), w.always(b"no gzip", status=302, headers=fields).url
+    answer = outcome(lambda: http.request("GET", url, redirect=False))
+    return answer if isinstance(answer, str) else [answer.status, outcome(lambda: answer.data)]
 
 
 @differs("`wait_for_read(sock, -1)` only looks")
