@@ -88,7 +88,7 @@ def both_lengths(w: World) -> Any:
     server = w.always()
     fields = {"Content-Length": "3", "Transfer-Encoding": "chunked"}
     with contextlib.suppress(Exception):
-        w.manager(timeout=SHORT).request("PUT", server.url, body=b"abc", headers=fields, retries=False)
+        w.manager(timeout=0.5).request("PUT", server.url, body=b"abc", headers=fields, retries=False)
     connection = server.connections[0]
     text = (connection.requests[0] if connection.requests else connection.partial).lower()
     return b"content-length" in text, b"transfer-encoding" in text
