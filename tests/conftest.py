@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import ipaddress
+import itertools
 import os
 import signal
 import socket
@@ -41,6 +42,14 @@ def pytest_configure(config: pytest.Config) -> None:
     # A shell has its background jobs ignore Ctrl-C, which some tests are about.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _as_many_sessions_as_wanted() -> None:
+    """A run makes more connections than the Pythons whose ssl leaks sessions are allowed to take sessions from."""
+    from wirepool import _tls
+
+    _tls._reads_left = itertools.repeat(True)
 
 
 # --- servers ----------------------------------------------------------------------------------------------------------

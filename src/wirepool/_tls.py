@@ -19,15 +19,17 @@ benign.
 
 from __future__ import annotations
 
+import itertools
 import os
 import ssl
+import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wirepool.exceptions import SSLError
 from wirepool.util import ssl_
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 __all__ = ["Handshake", "Options", "begin", "equip", "finish", "policy", "recall", "remember", "shared_context"]
 
@@ -35,6 +37,14 @@ __all__ = ["Handshake", "Options", "begin", "equip", "finish", "policy", "recall
 _MAX_CONTEXTS = 32
 # A pool has one origin; more than its proxy's and its own session come from options that were changed on the way.
 _MAX_SESSIONS = 8
+# Each session that Python's ssl hands out before 3.12.8 and 3.13.1 leaves a copy behind that nothing can free, 7 KiB
+# with the certificate of its peer (python/cpython#116810). There so many may stay in a process, under 2 MiB;
+# connections made after that resume what is known and keep nothing new.
+_LEAKS_SESSIONS = sys.version_info < (3, 12, 8) or (3, 13) <= sys.version_info < (3, 13, 1)
+_MAX_LEAKED_SESSIONS = 256
+_reads_left: Iterator[bool] = (
+    itertools.repeat(True, _MAX_LEAKED_SESSIONS) if _LEAKS_SESSIONS else itertools.repeat(True)
+)
 
 _PASSWORD_MISSING = "Client private key is encrypted, password is required"
 
@@ -326,6 +336,8 @@ def remember(sessions: dict[Any, Any] | None, sock: ssl.SSLSocket, made: Handsha
     the context may have become stricter, hence ``made``.
     """
     if sessions is None or sock.context is not made.context or type(made.context) is not _SSLContext:
+        return
+    if not next(_reads_left, False):
         return
     try:
         session = sock.session

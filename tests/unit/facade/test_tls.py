@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 import ssl
@@ -444,6 +445,16 @@ def test_a_store_forgets_the_oldest(certs: Authority) -> None:
         for number in range(_tls._MAX_SESSIONS + 3):
             remember(sessions, sock, handshake(context, server_hostname=f"{number}.test"))
     assert [key[1] for key in sessions] == [f"{number}.test" for number in range(3, _tls._MAX_SESSIONS + 3)]
+
+
+def test_no_more_is_taken_than_may_leak(certs: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_tls, "_reads_left", itertools.repeat(True, 2))
+    context = client_context(certs)
+    sessions: dict[Any, Any] = {}
+    with connected(context, server_context(certs, maximum_version=V12)) as sock:
+        for number in range(3):
+            remember(sessions, sock, handshake(context, server_hostname=f"{number}.test"))
+    assert [key[1] for key in sessions] == ["0.test", "1.test"]
 
 
 def test_contexts_of_other_classes_have_no_sessions(certs: Authority) -> None:

@@ -48,6 +48,7 @@ VALUES: list[tuple[str, str, str, int | float]] = [
     ("contrib.socks", "_LONGEST_FIELD", "127 octets", 127),
     ("_tls", "_MAX_CONTEXTS", "32", 32),
     ("_tls", "_MAX_SESSIONS", "8", 8),
+    ("_tls", "_MAX_LEAKED_SESSIONS", "256", 256),
     ("util.ssltransport", "_SEND_AT_ONCE", "64 KiB", 64 << 10),
     ("util.ssltransport", "_RECEIVE_AT_ONCE", "36 KiB", 36_874),
     ("poolmanager", "_KNOWN_TARGETS", "256", 256),
