@@ -91,7 +91,7 @@ $(VENV)/.installed: $(SOURCES) | $(VENV)/.with-build
 SOAK_REQUESTS ?= 1000000
 SOAK_ARGS ?=
 soak: $(VENV)/.with-dev $(VENV)/.installed
-	@MALLOC_ARENA_MAX=1 PYTHONPATH=tests $(PY) -m soak --requests $(SOAK_REQUESTS) $(SOAK_ARGS)
+	@PYTHONMALLOC=malloc MALLOC_ARENA_MAX=1 PYTHONPATH=tests $(PY) -m soak --requests $(SOAK_REQUESTS) $(SOAK_ARGS)
 
 # Each shape of tests/threads/stress.py in either gear, without TLS and with; exceptions from outside, where they may come.
 STRESS_SECONDS ?= 600
