@@ -29,6 +29,8 @@ Serve = Callable[[HTTPConnectionPool], Any]
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # a socket that was dropped between two steps says so
 ]
+if "INTERRUPT_STEP" in os.environ:
+    pytestmark.append(pytest.mark.timeout(600))
 
 PLACES = (os.path.dirname(wirepool.__file__), http.client.__file__, socket.__file__)
 NEXT = {"fast": 5, "compatible": 23}
