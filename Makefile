@@ -93,8 +93,10 @@ $(VENV)/.installed: $(SOURCES) | $(VENV)/.with-build
 
 SOAK_REQUESTS ?= 1000000
 SOAK_ARGS ?=
+# What tests/soak/memory.py needs to be exact.
+SOAK_MEMORY = PYTHONMALLOC=malloc MALLOC_ARENA_MAX=1 GLIBC_TUNABLES=glibc.malloc.tcache_count=0
 soak: $(VENV)/.with-dev $(VENV)/.installed
-	@PYTHONMALLOC=malloc MALLOC_ARENA_MAX=1 PYTHONPATH=tests $(PY) -m soak --requests $(SOAK_REQUESTS) $(SOAK_ARGS)
+	@$(SOAK_MEMORY) PYTHONPATH=tests $(PY) -m soak --requests $(SOAK_REQUESTS) $(SOAK_ARGS)
 
 # Each shape of tests/threads/stress.py in either gear, without TLS and with; exceptions from outside, where they may come.
 STRESS_SECONDS ?= 600

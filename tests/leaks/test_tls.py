@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from servers.certs import Authority
-from soak.memory import HAS_MALLINFO
+from soak.memory import EXACT, HAS_MALLINFO
 
 TESTS = Path(__file__).resolve().parents[1]
 SERVER = TESTS / "soak" / "server.py"
@@ -80,8 +80,7 @@ def test_connections_leave_nothing(url: str, certs: Authority, gear: str) -> Non
             **os.environ,
             "PYTHONPATH": os.pathsep.join(filter(None, roots)),
             "WIREPOOL_GEAR": gear,
-            "PYTHONMALLOC": "malloc",
-            "MALLOC_ARENA_MAX": "1",
+            **EXACT,
         },
         capture_output=True,
         text=True,

@@ -2,8 +2,9 @@
 
 A heap has holes: the resident set goes up and down by megabytes with what happened to be live when it was at its
 largest. So what is free is given back before it is read, and beside it stands what ``malloc`` has given out and not got
-back, in which holes do not show. That is exact where Python's own allocator is off (``PYTHONMALLOC=malloc``) and
-threads share one arena (``MALLOC_ARENA_MAX=1``); it counts what OpenSSL and zlib hold as well.
+back, in which holes do not show. That is exact where Python's own allocator is off (``PYTHONMALLOC=malloc``), threads
+share one arena (``MALLOC_ARENA_MAX=1``) and keep no free blocks of their own, which would count as given out
+(``GLIBC_TUNABLES=glibc.malloc.tcache_count=0``). It counts what OpenSSL and zlib hold as well.
 """
 
 from __future__ import annotations
@@ -12,7 +13,14 @@ import ctypes
 import os
 import sys
 
-__all__ = ["HAS_MALLINFO", "in_use", "resident_kib"]
+__all__ = ["EXACT", "HAS_MALLINFO", "in_use", "resident_kib"]
+
+EXACT = {
+    "PYTHONMALLOC": "malloc",
+    "MALLOC_ARENA_MAX": "1",
+    "GLIBC_TUNABLES": "glibc.malloc.tcache_count=0",
+}
+"""The environment of a process that :func:`in_use` is exact in."""
 
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 HAS_MALLINFO = hasattr(_LIBC, "mallinfo2")
