@@ -48,7 +48,12 @@ PY := $(VENV)/$(BIN)/python
 PIP := $(PY) -m pip --disable-pip-version-check -qq
 # What the extension modules are made of.
 SOURCES := setup.py pyproject.toml $(wildcard ext/wirepool/*.pxd ext/wirepool/_core/*.p* ext/include/*.h)
-PYTEST := -q -n $(JOBS) --dist loadfile
+# $(1) environment and interpreter, $(2) where pytest notes what failed, $(3) which tests. Tests of time limits may fail on a
+# machine that is busy with all the others: what failed is said, and runs once more, alone. A crash is never forgiven (it
+# ends pytest with another code, see tests/conftest.py).
+run_tests = $(1) -m pytest -o cache_dir=$(2) $(3) -q -n $(JOBS) --dist loadfile $(PYTEST_ARGS) || { [ $$? = 1 ] && \
+	echo "== once more, alone: what failed" && $(1) -m pytest -o cache_dir=$(2) $(3) -q $(PYTEST_ARGS) \
+	--last-failed --last-failed-no-failures=none; }
 # That a wheel has all it needs, and what leans on the standard library, which changes from Python to Python: in CI this is
 # the only run on the newest one. The tests proper have run before.
 WHEEL_TESTS := tests/unit/core tests/unit/facade $(addprefix tests/behaviour/test_,$(addsuffix .py, \
@@ -61,7 +66,7 @@ demo: $(VENV)/.with-demo $(VENV)/.installed
 	@$(VENV)/$(BIN)/wirepool demo
 
 test: $(VENV)/.with-$(DEPS) $(VENV)/.installed servers
-	@$(PY) -m pytest $(TESTS) $(PYTEST) $(PYTEST_ARGS)
+	@$(call run_tests,$(PY),$(VENV)/pytest-cache,$(TESTS))
 
 lint: $(VENV)/.with-dev $(VENV)/.installed
 	@echo "== ruff" && $(PY) -m ruff check . && $(PY) -m ruff format --check .
@@ -138,7 +143,7 @@ endef
 # $(1) name of the build, $(2) environment of the tests, $(3) which tests
 define test_variant
 	@echo "== $(1): testing $(3)"
-	@failed=0; $(2) build/$(1)/venv/$(BIN)/python -m pytest $(3) $(PYTEST) $(PYTEST_ARGS) || failed=1; \
+	@failed=0; { $(call run_tests,$(2) build/$(1)/venv/$(BIN)/python,build/$(1)/pytest-cache,$(3)); } || failed=1; \
 	for report in build/$(1)/reports/*; do if [ -e "$$report" ]; then cat "$$report"; failed=1; fi; done; exit $$failed
 endef
 
@@ -225,7 +230,7 @@ dist: $(VENV)/.with-build servers
 	@cd build/dist-test && venv/$(BIN)/python -m pip install -qq --upgrade "pip>=25.1"
 	@cd build/dist-test && venv/$(BIN)/python -m pip install -qq --group test ../../dist/*.whl
 	@cd build/dist-test && venv/$(BIN)/python -c 'import wirepool; assert "site-packages" in wirepool.__file__, wirepool.__file__'
-	@cd build/dist-test && venv/$(BIN)/python -m pytest $(WHEEL_TESTS) $(PYTEST) $(PYTEST_ARGS)
+	@cd build/dist-test && { $(call run_tests,venv/$(BIN)/python,pytest-cache,$(WHEEL_TESTS)); }
 	@ls -l dist
 
 clean:

@@ -39,6 +39,8 @@ MARKERS = {
 def pytest_configure(config: pytest.Config) -> None:
     for name, meaning in MARKERS.items():
         config.addinivalue_line("markers", f"{name}: {meaning}")
+    if config.pluginmanager.hasplugin("xdist"):
+        config.pluginmanager.register(Crashes())
     # A shell has its background jobs ignore Ctrl-C, which some tests are about.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -50,6 +52,22 @@ def _as_many_sessions_as_wanted() -> None:
     from wirepool import _tls
 
     _tls._reads_left = itertools.repeat(True)
+
+
+class Crashes:
+    """Ends a run in which a process of tests crashed as pytest ends with an error of its own, not as with failures."""
+
+    CODE = 3
+
+    def __init__(self) -> None:
+        self.found = False
+
+    def pytest_handlecrashitem(self) -> None:
+        self.found = True
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self.found:
+            session.exitstatus = self.CODE
 
 
 # --- servers ----------------------------------------------------------------------------------------------------------
