@@ -7,6 +7,7 @@
 #   make dist                 sdist and wheel in dist/, checked and tested
 #   make test-sanitized       unit and behaviour tests under AddressSanitizer and UndefinedBehaviorSanitizer
 #   make test-debug           the same with C asserts on and Python's development mode
+#   make coverage             which lines of the core the tests run (minutes); fails below 95 %
 #   make soak                 SOAK_REQUESTS=1000000 mixed requests, a fifth of them gone wrong (half an hour)
 #   make stress               64 threads on few connections, STRESS_SECONDS=600 a run, 13 runs   STRESS_SHAPES="few all"
 #   make torture              every call of the system and every allocation of a request fails once (many minutes)
@@ -60,7 +61,7 @@ WHEEL_TESTS := tests/unit/core tests/unit/facade $(addprefix tests/behaviour/tes
 	requests reading poolmanager retries redirects bodies lifecycle signals threads http_client_contract \
 	http_client_responses proxy_connect tls_options tls_reading tls_faults))
 
-.PHONY: demo test lint bench dist test-sanitized test-debug soak stress torture valgrind fuzz fuzz-corpus corpus differential servers nginx clang clean
+.PHONY: demo test lint bench dist test-sanitized test-debug coverage soak stress torture valgrind fuzz fuzz-corpus corpus differential servers nginx clang clean
 
 demo: $(VENV)/.with-demo $(VENV)/.installed
 	@$(VENV)/$(BIN)/wirepool demo
@@ -165,6 +166,13 @@ test-sanitized: servers
 test-debug: servers
 	$(call build_variant,debug,WIREPOOL_DEBUG=1)
 	$(call test_variant,debug,PYTHONDEVMODE=1,tests/unit tests/behaviour)
+
+# Torture, which runs in processes of its own, goes through what happens when memory runs out.
+coverage: servers
+	$(call build_variant,coverage,WIREPOOL_COVERAGE=1)
+	$(call test_variant,coverage,,tests/unit/core tests/fuzz $(addprefix tests/behaviour/test_,$(addsuffix .py, \
+		signals reuse tls_reading bodies close_while_busy threads)))
+	@$(PYTHON) tools/coverage.py build/coverage/tree --least 95
 
 torture: $(VENV)/.with-dev $(VENV)/.installed
 	@WIREPOOL_TORTURE=1 $(PY) -m pytest tests/torture -q -rA -p no:cacheprovider $(PYTEST_ARGS)

@@ -2,7 +2,7 @@
 
 Switches (environment variables, off by default):
   WIREPOOL_DEBUG=1      -O0, asserts on
-  WIREPOOL_COVERAGE=1   line tracing; the C files stay beside the .pyx, where the coverage plug-in looks for them
+  WIREPOOL_COVERAGE=1   gcc counts what runs, by lines of the .pyx; see tools/coverage.py
   WIREPOOL_SANITIZE=1   AddressSanitizer and UndefinedBehaviorSanitizer
   WIREPOOL_WERROR=1     WARNINGS, as errors: for CI, never for who installs with a compiler that we have not met
   WIREPOOL_FUZZ=1       the same, coverage that guides libFuzzer, and the fuzz targets in C; for clang only
@@ -77,7 +77,6 @@ WARNINGS = [
 
 compile_args: list[str] = []
 link_args: list[str] = []
-macros: list[tuple[str, str | None]] = []
 if sys.platform != "win32":
     compile_args = ["-O0", "-g", "-UNDEBUG"] if DEBUG else ["-O2", "-g0"]
     if WERROR:
@@ -91,8 +90,8 @@ if sys.platform != "win32":
 else:
     link_args = ["ws2_32.lib"]
 if COVERAGE:
-    DIRECTIVES["linetrace"] = True
-    macros.append(("CYTHON_TRACE_NOGIL", "1"))
+    compile_args = ["-O0", "-g0", "--coverage"]
+    link_args = ["--coverage"]
 
 
 def extension(name: str, source: str, *more_args: str) -> Extension:
@@ -101,7 +100,6 @@ def extension(name: str, source: str, *more_args: str) -> Extension:
         [source],
         include_dirs=["ext/include"],
         depends=["ext/include/wp_platform.h", "ext/include/wp_tables.h"],
-        define_macros=macros,
         extra_compile_args=[*compile_args, *more_args],
         extra_link_args=link_args,
     )
@@ -127,7 +125,8 @@ setup(
     ext_modules=cythonize(
         extensions,
         include_path=["ext"],
-        build_dir=None if COVERAGE else "build/cython",
+        emit_linenums=COVERAGE,
+        build_dir="build/cython",
         compiler_directives=DIRECTIVES,
     ),
 )
