@@ -15,8 +15,6 @@ from wirepool._core.status cimport wp_status
 
 # A deadline `seconds` from now on the monotonic clock in ns; -1 (never) for negative seconds.
 cdef int64_t deadline_after(double seconds) noexcept nogil
-# The earlier of two deadlines.
-cdef int64_t earlier(int64_t a, int64_t b) noexcept nogil
 
 # Receives 1..n octets (*got), 0 at the end of the stream. `expect_wait`: nothing can be there yet, so wait before the
 # first try instead of after it.

@@ -29,12 +29,6 @@ cdef int64_t deadline_after(double seconds) noexcept nogil:
     return wp_now_ns() + <int64_t>(seconds * 1e9)
 
 
-cdef int64_t earlier(int64_t a, int64_t b) noexcept nogil:
-    if a < 0 or (b >= 0 and b < a):
-        return b
-    return a
-
-
 cdef wp_status _wait(intptr_t fd, bint for_write, int64_t deadline_ns, int *error) noexcept nogil:
     cdef int rc = wp_wait_until(fd, for_write, deadline_ns)
     if rc > 0:
