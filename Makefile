@@ -58,8 +58,8 @@ run_tests = $(1) -m pytest -o cache_dir=$(2) $(3) -q -n $(JOBS) --dist loadfile 
 # That a wheel has all it needs, and what leans on the standard library, which changes from Python to Python: in CI this is
 # the only run on the newest one. The tests proper have run before.
 WHEEL_TESTS := tests/unit/core tests/unit/facade $(addprefix tests/behaviour/test_,$(addsuffix .py, \
-	requests reading poolmanager retries redirects bodies lifecycle signals threads http_client_contract \
-	http_client_responses proxy_connect tls_options tls_reading tls_faults))
+	requests reading poolmanager retries lifecycle signals http_client_contract http_client_responses \
+	proxy_connect tls_options tls_reading tls_faults))
 
 .PHONY: demo test lint bench dist test-sanitized test-debug coverage soak stress torture valgrind fuzz fuzz-corpus corpus differential servers nginx clang clean
 
@@ -157,10 +157,10 @@ SANITIZED := ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:log_path=$(REPORTS)/ad
 	LD_PRELOAD="$(SANITIZER_RUNTIME)"
 
 # Python's own allocator would hide from AddressSanitizer where an object ends, but without it everything takes twice as
-# long: so the core's own tests, and the corpus of the fuzzer, go without.
+# long: so only the core's own tests go without, and `make fuzz`.
 test-sanitized: servers
 	$(call build_variant,sanitized,WIREPOOL_SANITIZE=1)
-	$(call test_variant,sanitized,PYTHONMALLOC=malloc $(SANITIZED),tests/unit/core tests/fuzz)
+	$(call test_variant,sanitized,PYTHONMALLOC=malloc $(SANITIZED),tests/unit/core)
 	$(call test_variant,sanitized,$(SANITIZED),tests/unit tests/behaviour --ignore=tests/unit/core)
 
 test-debug: servers
