@@ -57,8 +57,8 @@ run_tests = $(1) -m pytest -o cache_dir=$(2) $(3) -q -n $(JOBS) --dist loadfile 
 	--last-failed --last-failed-no-failures=none; }
 # That a wheel has all it needs, and what leans on the standard library, which changes from Python to Python: in CI this is
 # the only run on the newest one. The tests proper have run before.
-WHEEL_TESTS := tests/unit/core tests/unit/facade $(addprefix tests/behaviour/test_,$(addsuffix .py, \
-	requests reading poolmanager retries lifecycle signals http_client_contract http_client_responses \
+WHEEL_TESTS := tests/unit/core $(addprefix tests/behaviour/test_,$(addsuffix .py, \
+	requests reading poolmanager signals http_client_contract http_client_responses \
 	proxy_connect tls_options tls_reading tls_faults))
 
 .PHONY: demo test lint bench dist test-sanitized test-debug coverage soak stress torture valgrind fuzz fuzz-corpus corpus differential servers nginx clang clean
