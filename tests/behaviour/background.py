@@ -1,4 +1,4 @@
-"""Something that another thread does meanwhile."""
+"""Something that another thread does meanwhile, and what it needs for that."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["AT_ONCE", "Background"]
+import pytest
+
+from wirepool.connection import HTTPConnection
+
+__all__ = ["AT_ONCE", "Background", "connections_made"]
 
 AT_ONCE = 2.0
 """Seconds within which a thread that was woken has ended."""
@@ -32,3 +36,16 @@ class Background(threading.Thread):
         self.join(AT_ONCE)
         assert not self.is_alive(), "it was not woken"
         return self.outcome
+
+
+def connections_made(monkeypatch: pytest.MonkeyPatch) -> list[HTTPConnection]:
+    """The connections that were made, so that another thread can lay hands on one."""
+    made: list[HTTPConnection] = []
+    original = HTTPConnection.connect
+
+    def connect(self: HTTPConnection) -> None:
+        original(self)
+        made.append(self)
+
+    monkeypatch.setattr(HTTPConnection, "connect", connect)
+    return made

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from behaviour.background import Background
+from behaviour.background import Background, connections_made
 from behaviour.talk import wait_until
 from servers.echo import EchoServer
 from servers.scripted import Connection, ScriptedServer, chunked_response, response
@@ -62,16 +62,7 @@ def answering(conn: Connection) -> None:
 
 @pytest.fixture
 def busy(gear: str, monkeypatch: pytest.MonkeyPatch) -> list[HTTPConnection]:
-    """The connections that were made, so that another thread can lay hands on one."""
-    made: list[HTTPConnection] = []
-    original = HTTPConnection.connect
-
-    def connect(self: HTTPConnection) -> None:
-        original(self)
-        made.append(self)
-
-    monkeypatch.setattr(HTTPConnection, "connect", connect)
-    return made
+    return connections_made(monkeypatch)
 
 
 def pool_to(server: ScriptedServer, **options: Any) -> HTTPConnectionPool:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from behaviour.background import Background
+from behaviour.background import Background, connections_made
 from servers.echo import EchoServer
 from servers.scripted import Connection, ScriptedServer, response
 from wirepool import HTTPConnectionPool
@@ -28,16 +28,7 @@ def answering(conn: Connection) -> None:
 
 @pytest.fixture
 def made(gear: str, monkeypatch: pytest.MonkeyPatch) -> list[HTTPConnection]:
-    """The connections that were made, so that another thread can lay hands on one."""
-    made: list[HTTPConnection] = []
-    original = HTTPConnection.connect
-
-    def connect(self: HTTPConnection) -> None:
-        original(self)
-        made.append(self)
-
-    monkeypatch.setattr(HTTPConnection, "connect", connect)
-    return made
+    return connections_made(monkeypatch)
 
 
 class TakesTheNumber:
