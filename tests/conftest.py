@@ -269,7 +269,7 @@ def stay_on_loopback() -> Iterator[None]:
 # --- leaks ------------------------------------------------------------------------------------------------------------
 
 _DESCRIPTORS = next((path for path in (Path("/proc/self/fd"), Path("/dev/fd")) if path.is_dir()), None)
-_SETTLE_SECONDS = 2.0
+_SETTLE_SECONDS = 5.0  # a loaded machine is not a leak
 
 
 def _open_descriptors() -> dict[int, str]:
@@ -288,6 +288,20 @@ def _new_descriptors(before: dict[int, str]) -> list[str]:
     return sorted(f"{fd} -> {target}" for fd, target in _open_descriptors().items() if before.get(fd) != target)
 
 
+def _with_ends(leaked: str) -> str:
+    """With which of the two ends of a connection it is, if it is one."""
+    try:
+        sock = socket.socket(fileno=int(leaked.split()[0]))
+    except OSError:
+        return leaked
+    try:
+        return f"{leaked}, from {sock.getsockname()} to {sock.getpeername()}"
+    except OSError:
+        return leaked
+    finally:
+        sock.detach()
+
+
 @pytest.fixture
 def no_leaks() -> Iterator[None]:
     """Fails a test that leaves descriptors open. Name it last, so that it wraps the test and not the servers."""
@@ -301,4 +315,4 @@ def no_leaks() -> Iterator[None]:
     while (leaked := _new_descriptors(before)) and time.monotonic() < deadline:
         time.sleep(0.01)
     if leaked:
-        pytest.fail("descriptors left open:\n" + "\n".join(leaked))
+        pytest.fail("descriptors left open:\n" + "\n".join(map(_with_ends, leaked)))
