@@ -62,7 +62,9 @@ cdef class TlsStream:
             got = self.read(n, view)
         except TimeoutError:
             raise_status(WP_TIMED_OUT)
-        except self.end_error:
+        except (self.end_error, BrokenPipeError):
+            # OpenSSL answers an end without close_notify with an alert; from 3.6 on it is that alert's failure which is
+            # told, if the peer is gone for good.
             self.cut = True
             return 0
         finally:

@@ -141,7 +141,11 @@ def test_preload_gives_the_same(reply: Reply) -> None:
 
 
 @replies
-@pytest.mark.parametrize("end", [b"", ssl.SSLEOFError(ssl.SSL_ERROR_EOF, "cut")], ids=["close_notify", "cut"])
+@pytest.mark.parametrize(
+    "end",
+    [b"", ssl.SSLEOFError(ssl.SSL_ERROR_EOF, "cut"), BrokenPipeError(errno.EPIPE, "broken pipe")],
+    ids=["close_notify", "cut", "cut, and nobody takes the alert"],
+)
 def test_the_end_at_every_position(reply: Reply, end: Any) -> None:
     """A cut is forgiven where the length is known; a body that only the end ends needs a close_notify."""
     for at in range(len(reply.wire) + 1):
