@@ -47,7 +47,13 @@ if TYPE_CHECKING:
     from .connection import HTTPConnection
     from .connectionpool import HTTPConnectionPool
 
-__all__ = ["BaseSSLError", "ResponseBody"]
+__all__ = ["BaseSSLError", "ResponseBody", "is_cut"]
+
+
+def is_cut(error: BaseException) -> bool:
+    """Whether reading from a TLS socket ended without a close_notify; with OpenSSL 3.6 not always in its own class."""
+    return isinstance(error, SSLEOFError) or getattr(error, "reason", None) == "UNEXPECTED_EOF_WHILE_READING"
+
 
 # A size line of a chunked body: the length of a line of http.client.
 _MAX_CHUNK_LINE_LENGTH = 65536
@@ -247,7 +253,7 @@ class ResponseBody(BaseHTTPResponse):
             translate_body_error(exc, self)  # type: ignore[arg-type]
         if isinstance(exc, SocketTimeout):
             raise ReadTimeoutError(self._pool, None, "Read timed out.") from exc
-        if isinstance(exc, SSLEOFError):
+        if is_cut(exc):
             cut = IncompleteRead(self._fp_bytes_read, None)
             raise ProtocolError(f"Connection broken: {cut!r}", cut) from exc
         if isinstance(exc, BaseSSLError):

@@ -13,11 +13,13 @@ import errno
 import logging
 import queue
 import weakref
+from http.client import RemoteDisconnected
 from socket import timeout as SocketTimeout
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from wirepool import _fast, _fork, _gear, _hooks
 from wirepool._base_connection import ProxyConfig as ProxyConfig
+from wirepool._body import is_cut
 from wirepool._collections import HTTPHeaderDict
 from wirepool._core.headers_out import is_plain_target
 from wirepool._core.idle import IdleQueue
@@ -462,6 +464,8 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
             response: BaseHTTPResponse = conn.getresponse()
         except (BaseSSLError, OSError) as error:
             self._raise_timeout(err=error, url=url, timeout_value=read_timeout)
+            if is_cut(error):
+                raise RemoteDisconnected("Remote end closed connection without response") from error
             raise
         response.retries = retries
         response._connection = response_conn  # type: ignore[attr-defined]

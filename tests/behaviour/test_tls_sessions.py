@@ -164,7 +164,8 @@ def loosen(context: ssl.SSLContext, certs: Authority) -> None:
 
 
 def lower(context: ssl.SSLContext, certs: Authority) -> None:
-    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    floors = ssl.TLSVersion.MINIMUM_SUPPORTED, V12  # some systems have no other floor than OpenSSL's
+    context.minimum_version = next(version for version in floors if version != context.minimum_version)
 
 
 def demand_strictness(context: ssl.SSLContext, certs: Authority) -> None:

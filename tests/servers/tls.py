@@ -30,7 +30,7 @@ from .scripted import Close, Connection, Hold, RecvBytes, Script, ScriptedServer
 if TYPE_CHECKING:  # what makes certificates is not installed where programs of consumers run
     from .certs import Certificate
 
-__all__ = ["GARBAGE", "HANG_UP", "PLAIN_HTTP", "STALL", "TLSConnection", "TLSServer"]
+__all__ = ["GARBAGE", "HANG_UP", "PLAIN_HTTP", "STALL", "TLSConnection", "TLSServer", "unexpected_eof"]
 
 LINGER_SECONDS = 1.0
 
@@ -307,3 +307,10 @@ def _note_name(tls: ssl.SSLObject | ssl.SSLSocket, name: str | None, context: ss
 def _forbid_tickets(context: ssl.SSLContext) -> None:
     context.options |= ssl.OP_NO_TICKET
     context.num_tickets = 0
+
+
+def unexpected_eof() -> ssl.SSLError:
+    """As Python tells a cut with OpenSSL 3.6, at times."""
+    error = ssl.SSLError(ssl.SSL_ERROR_SSL, "[SSL: UNEXPECTED_EOF_WHILE_READING] unexpected eof while reading")
+    error.reason = "UNEXPECTED_EOF_WHILE_READING"
+    return error

@@ -27,6 +27,7 @@ cdef class TlsStream:
     cdef int limit(self, double seconds) except -1
     # Receives 1..n octets, 0 at the end. Raises WaitTimeout, and what the socket raises.
     cdef Py_ssize_t recv(self, char *p, size_t n, double timeout) except -1
+    cdef bint is_end(self, error) except -1
     # Sends all of p[..n) within `timeout` seconds.
     cdef int send(self, const char *p, size_t n, double timeout) except -1
     cdef object _write_some(self, const char *p, size_t n)

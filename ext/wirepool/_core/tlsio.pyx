@@ -18,6 +18,8 @@ from wirepool._core.platform cimport wp_now_ns, wp_unconst
 from wirepool._core.sockio cimport deadline_after
 from wirepool._core.status cimport WP_TIMED_OUT
 
+cdef str UNEXPECTED_EOF = "UNEXPECTED_EOF_WHILE_READING"
+
 cdef enum:
     # The most that one TLS record carries (RFC 8446 5.1); up to here copying is cheaper than lending.
     RECORD = 16384
@@ -62,14 +64,19 @@ cdef class TlsStream:
             got = self.read(n, view)
         except TimeoutError:
             raise_status(WP_TIMED_OUT)
-        except (self.end_error, BrokenPipeError):
-            # OpenSSL answers an end without close_notify with an alert; from 3.6 on it is that alert's failure which is
-            # told, if the peer is gone for good.
+        except OSError as error:
+            if not self.is_end(error):
+                raise
             self.cut = True
             return 0
         finally:
             view.release()
         return got
+
+    cdef bint is_end(self, error) except -1:
+        """Whether reading found that the stream ended without a close_notify. OpenSSL answers that with an alert; from
+        3.6 on the alert's failure may be told in its place, or the end as an error among others."""
+        return isinstance(error, (self.end_error, BrokenPipeError)) or getattr(error, "reason", None) == UNEXPECTED_EOF
 
     cdef int send(self, const char *p, size_t n, double timeout) except -1:
         cdef int64_t deadline_ns = deadline_after(timeout)
