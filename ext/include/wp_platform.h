@@ -129,10 +129,13 @@ static inline int wp_wait_until(intptr_t fd, int for_write, int64_t deadline_ns)
 typedef volatile long wp_flag;
 static inline int wp_flag_take(wp_flag *flag) { return _InterlockedExchange(flag, 1) == 0; }
 static inline void wp_flag_drop(wp_flag *flag) { _InterlockedExchange(flag, 0); }
+static inline int wp_flag_taken(const wp_flag *flag) { return *flag != 0; }
 #else
 typedef int wp_flag;
 static inline int wp_flag_take(wp_flag *flag) { return __atomic_exchange_n(flag, 1, __ATOMIC_ACQUIRE) == 0; }
 static inline void wp_flag_drop(wp_flag *flag) { __atomic_store_n(flag, 0, __ATOMIC_RELEASE); }
+/* For who only wants to know: by the time he does, it may be otherwise. */
+static inline int wp_flag_taken(const wp_flag *flag) { return __atomic_load_n(flag, __ATOMIC_RELAXED); }
 #endif
 
 /* The namespace of an object, its __dict__.

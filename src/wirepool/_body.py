@@ -311,9 +311,11 @@ class ResponseBody(BaseHTTPResponse):
         if amt:  # asking for nothing does not end a body, not even an empty one
             self._fp_bytes_read += len(data)
             if x.complete:
-                self._finish_exchange(x)
+                end_is_news = self._end_is_news
                 if data and (read1 or amt > 0):
-                    self._end_is_news = self._end_comes_later(x, read1 or len(data) == amt)
+                    end_is_news = self._end_comes_later(x, read1 or len(data) == amt)
+                self._finish_exchange(x)  # from here on it may serve another thread's request
+                self._end_is_news = end_is_news
         return data
 
     def _end_comes_later(self, x: Exchange, filled: bool) -> bool:

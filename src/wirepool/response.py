@@ -537,6 +537,7 @@ class HTTPResponse(ResponseBody):
 
     def _fill(self, x: Exchange, view: memoryview) -> int:
         filled = 0
+        chunked = x.chunked  # at the end of the body the exchange goes to others
         while filled < len(view) and self._x is x:
             try:
                 count = x.readinto(view[filled:])
@@ -544,7 +545,7 @@ class HTTPResponse(ResponseBody):
                 self._fail(exc)
             filled += count
             self._count_exchange(x, count)
-        self._end_is_news = x.chunked and self._x is None and 0 < filled == len(view)
+        self._end_is_news = chunked and self._x is None and 0 < filled == len(view)
         return filled
 
     def stream(self, amt: int | None = 2**16, decode_content: bool | None = None) -> Generator[bytes]:

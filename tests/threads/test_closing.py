@@ -12,7 +12,7 @@ import pytest
 
 from behaviour.background import Background, connections_made
 from servers.echo import EchoServer
-from servers.scripted import Connection, ScriptedServer, response
+from servers.scripted import Connection, ScriptedServer, chunked_response, response
 from wirepool import HTTPConnectionPool
 from wirepool._core.errors import ConnectionLost
 from wirepool._core.exchange import Exchange
@@ -152,6 +152,43 @@ def test_a_reader_whose_response_is_closed_gets_a_documented_error(echo: EchoSer
         with pytest.raises(ProtocolError, match="closed while it was being read"):
             list(answer.read_chunked())
         assert pool.pool.qsize() == 1
+
+
+@pytest.mark.parametrize("how", ["read", "read1", "readinto"])
+def test_how_a_body_ended_is_seen_before_others_use_the_connection(
+    gear: str, scripted: Callable[..., ScriptedServer], how: str
+) -> None:
+    """Of a body in chunks the end is told by a read of its own, whatever answer has come on the connection by then."""
+
+    def serve(conn: Connection) -> None:
+        conn.recv()
+        conn.send(chunked_response([b"a" * 100]))
+        conn.recv()
+        conn.send(response(b"b" * 10))
+
+    server = scripted(default=serve)
+    with HTTPConnectionPool(server.host, server.port, maxsize=1, block=True, timeout=5) as pool:
+        answer: Any = pool.urlopen("GET", "/", preload_content=False)
+        released: list[bytes] = []
+        release = answer.release_conn
+
+        def release_conn() -> None:
+            release()
+            if not released:
+                released.append(b"")
+                released.append(pool.urlopen("GET", "/").data)
+
+        answer.release_conn = release_conn
+        pieces = []
+        while not answer.closed:
+            assert len(pieces) < 10
+            pieces.append(bytearray(100))
+            if how == "readinto":
+                del pieces[-1][answer.readinto(pieces[-1]) :]
+            else:
+                pieces[-1][:] = getattr(answer, how)(100)
+        assert list(map(len, pieces)) == [100, 0]
+        assert len(released[1]) == 10
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # sockets say that they were not closed

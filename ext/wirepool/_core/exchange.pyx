@@ -65,6 +65,7 @@ from wirepool._core.platform cimport (
     WP_EPROTOTYPE,
     wp_flag_drop,
     wp_flag_take,
+    wp_flag_taken,
     wp_now_ns,
     wp_unconst,
 )
@@ -192,7 +193,7 @@ cdef class Exchange:
     @property
     def busy(self):
         """Whether a thread is inside: the descriptor must be shut down, not closed."""
-        return self.inside != 0
+        return wp_flag_taken(&self.inside)
 
     # ------------------------------------------------------------ sending
 

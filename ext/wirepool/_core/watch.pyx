@@ -105,7 +105,9 @@ cdef class Watch:
             if (<dict>d).get(key) is not expected:
                 return False
         for i in range(self.n_dicts):
-            self.writes[i] = written[i]
+            # Pythons without a GIL have no versions, so there is nothing that threads would write here at once.
+            if written[i] != self.writes[i]:
+                self.writes[i] = written[i]
         return True
 
     def __bool__(self):
