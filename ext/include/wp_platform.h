@@ -124,19 +124,39 @@ static inline int wp_wait_until(intptr_t fd, int for_write, int64_t deadline_ns)
     return wp_poll(fd, for_write, left > 0x7fffffff ? 0x7fffffff : (int)left);
 }
 
-/* A flag that one thread at a time may hold: guards objects of the "confined" kind, with and without a GIL. */
+/* A flag that one thread at a time may hold: guards objects of the "confined" kind, with and without a GIL. Who takes it
+ * briefly, for a few steps in C without waits and without Python, keeps others waiting in place of turning them away. */
+#define WP_FLAG_HELD 1
+#define WP_FLAG_BRIEFLY 2
 #if defined(_MSC_VER)
 typedef volatile long wp_flag;
-static inline int wp_flag_take(wp_flag *flag) { return _InterlockedExchange(flag, 1) == 0; }
+static inline long wp_flag_swap(wp_flag *flag, long how) { return _InterlockedCompareExchange(flag, how, 0); }
 static inline void wp_flag_drop(wp_flag *flag) { _InterlockedExchange(flag, 0); }
 static inline int wp_flag_taken(const wp_flag *flag) { return *flag != 0; }
 #else
 typedef int wp_flag;
-static inline int wp_flag_take(wp_flag *flag) { return __atomic_exchange_n(flag, 1, __ATOMIC_ACQUIRE) == 0; }
+/* What the flag was; taken if that is 0. */
+static inline int wp_flag_swap(wp_flag *flag, int how) {
+    int was = 0;
+    __atomic_compare_exchange_n(flag, &was, how, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+    return was;
+}
 static inline void wp_flag_drop(wp_flag *flag) { __atomic_store_n(flag, 0, __ATOMIC_RELEASE); }
 /* For who only wants to know: by the time he does, it may be otherwise. */
-static inline int wp_flag_taken(const wp_flag *flag) { return __atomic_load_n(flag, __ATOMIC_RELAXED); }
+static inline int wp_flag_taken(const wp_flag *flag) { return __atomic_load_n(flag, __ATOMIC_RELAXED) != 0; }
 #endif
+
+static inline int wp_flag_take_as(wp_flag *flag, int how) {
+    for (;;) {
+        switch (wp_flag_swap(flag, how)) {
+        case 0: return 1;
+        case WP_FLAG_HELD: return 0;
+        default: break; /* a matter of nanoseconds */
+        }
+    }
+}
+static inline int wp_flag_take(wp_flag *flag) { return wp_flag_take_as(flag, WP_FLAG_HELD); }
+static inline int wp_flag_take_briefly(wp_flag *flag) { return wp_flag_take_as(flag, WP_FLAG_BRIEFLY); }
 
 /* The namespace of an object, its __dict__.
  *

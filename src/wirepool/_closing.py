@@ -17,7 +17,7 @@ from wirepool._gear import is_genuine_socket, is_genuine_tls_socket, shutdown_of
 if TYPE_CHECKING:
     from wirepool.connection import HTTPConnection
 
-__all__ = ["begin", "finish", "shut_down", "wake_reader"]
+__all__ = ["begin", "finish", "leave_to_who_is_inside", "shut_down", "wake_reader"]
 
 
 def begin(conn: HTTPConnection) -> None:
@@ -27,12 +27,18 @@ def begin(conn: HTTPConnection) -> None:
     # else's soon.
     is_out = exchange is None or exchange.retire() or conn._is_shared()
     if not is_out and sock is not None and conn.sock is sock:
-        shut_down(sock)
-        conn._doomed = sock  # left to who is inside
-        conn.sock = None
+        leave_to_who_is_inside(conn)
     elif conn._stdlib_used and not conn._is_shared() and not conn._stdlib_is_idle() and _is_genuine(conn.sock):
         # The standard library's close() waits for who is inside it.
         shut_down(conn.sock)
+
+
+def leave_to_who_is_inside(conn: HTTPConnection) -> None:
+    """End the wait of the thread that is inside; the descriptor is closed when it is out."""
+    sock = conn.sock
+    shut_down(sock)
+    conn._doomed = sock
+    conn.sock = None
 
 
 def finish(conn: HTTPConnection) -> None:

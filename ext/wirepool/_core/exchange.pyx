@@ -65,6 +65,7 @@ from wirepool._core.platform cimport (
     WP_EPROTOTYPE,
     wp_flag_drop,
     wp_flag_take,
+    wp_flag_take_briefly,
     wp_flag_taken,
     wp_now_ns,
     wp_unconst,
@@ -956,7 +957,7 @@ cdef class Exchange:
 
         While a thread is inside, that one goes on (shut the descriptor down to end it); the connection is not reused.
         """
-        if not wp_flag_take(&self.inside):
+        if not wp_flag_take_briefly(&self.inside):
             # The buffers are in use. A finalizer or a signal handler may come here at any time, so this does not raise.
             self.unwanted = True
             return
@@ -970,7 +971,7 @@ cdef class Exchange:
         Returns False while a thread is inside: then the descriptor must be shut down first, and closed when that one is
         out.
         """
-        if not wp_flag_take(&self.inside):
+        if not wp_flag_take_briefly(&self.inside):
             self.unwanted = True
             return False
         if self.phase != PHASE_IDLE:

@@ -20,6 +20,7 @@ cdef extern from "wp_platform.h" nogil:
     int wp_poll(intptr_t fd, int for_write, int timeout_ms) noexcept
     int wp_wait_until(intptr_t fd, int for_write, int64_t deadline_ns) noexcept
     bint wp_flag_take(wp_flag *flag) noexcept
+    bint wp_flag_take_briefly(wp_flag *flag) noexcept
     void wp_flag_drop(wp_flag *flag) noexcept
     bint wp_flag_taken(const wp_flag *flag) noexcept
 

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from http.client import ResponseNotReady
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from wirepool import _fork
+from wirepool import _closing, _fork
 from wirepool._base_connection import _ResponseOptions
 from wirepool._collections import HTTPHeaderDict
 from wirepool._identity import logger_name
@@ -164,6 +164,8 @@ class HTTP2Connection(HTTPSConnection):
             if not self._is_shared():
                 session.say_good_bye()
             self._session = None
+        elif self._is_busy() and self.sock is not None:
+            _closing.leave_to_who_is_inside(self)
         self._head = None
         super().close()
 
