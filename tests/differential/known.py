@@ -140,6 +140,12 @@ def _trailer_cut(sketch: Sketch, theirs: Reading) -> bool:
     return sketch.chunked and theirs.end == len(sketch.data) and sketch.body.count(b"\n") > 0
 
 
+def _length_beyond_all(sketch: Sketch, theirs: Reading) -> bool:
+    """h11 and llhttp refuse such a length; http.client goes by it if there is white space behind 'chunked'."""
+    lengths = sketch.values("content-length")
+    return sketch.chunked and any(value.isdigit() and len(value) > 18 for value in lengths)
+
+
 KNOWN: dict[str, list[Known]] = {
     "http.client": [
         Known("takes 1xx other than 100 for the answer: RFC 9110 15.2", _is_interim),
@@ -168,5 +174,6 @@ ALONE: list[Known] = [
     Known(
         "other controls than CR, LF, NUL stay in values: RFC 9110 5.5; a 100th field, as http.client has it", _controls
     ),
+    Known("chunked wins over any length: RFC 9112 6.3 item 3; the connection is not used again", _length_beyond_all),
     Known("the stream ends in the trailer section, all data are there: as urllib3", _needs_the_end),
 ]
