@@ -318,12 +318,13 @@ class Response(http.client.HTTPResponse):
 
         A raw socket file that is told it timed out refuses to receive, so peek() can only show the buffer.
         """
-        raw = getattr(self.fp, "raw", None)
-        if type(self.fp) is not io.BufferedReader or not isinstance(raw, socket.SocketIO):
+        file = self.fp  # another thread may take it away
+        raw = getattr(file, "raw", None)
+        if type(file) is not io.BufferedReader or not isinstance(raw, socket.SocketIO):
             return False
         raw._timeout_occurred = True  # type: ignore[attr-defined]
         try:
-            return bool(self.fp.peek(1))
+            return bool(file.peek(1))
         except (OSError, ValueError):
             return False
 
