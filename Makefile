@@ -57,9 +57,9 @@ run_tests = $(1) -m pytest -o cache_dir=$(2) $(3) -q -n $(JOBS) --dist loadfile 
 	--last-failed --last-failed-no-failures=none; }
 # That a wheel has all it needs, and what leans on the standard library, which changes from Python to Python: in CI this is
 # the only run on the newest one. The tests proper have run before.
-WHEEL_TESTS := tests/unit/core $(addprefix tests/behaviour/test_,$(addsuffix .py, \
-	requests reading poolmanager signals http_client_contract http_client_responses \
-	proxy_connect tls_options tls_reading tls_faults))
+WHEEL_TESTS := $(addprefix tests/unit/core/test_,$(addsuffix .py,exchange idle watch tlsio)) \
+	$(addprefix tests/behaviour/test_,$(addsuffix .py, \
+	requests reading poolmanager signals http_client_contract tls_options tls_faults))
 
 .PHONY: demo test lint bench dist test-sanitized test-debug coverage soak stress torture valgrind fuzz fuzz-corpus corpus differential servers nginx clang clean
 
@@ -161,7 +161,7 @@ SANITIZED := ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:log_path=$(REPORTS)/ad
 test-sanitized: servers
 	$(call build_variant,sanitized,WIREPOOL_SANITIZE=1)
 	$(call test_variant,sanitized,PYTHONMALLOC=malloc $(SANITIZED),tests/unit/core)
-	$(call test_variant,sanitized,$(SANITIZED),tests/unit tests/behaviour --ignore=tests/unit/core)
+	$(call test_variant,sanitized,$(SANITIZED),tests/unit/facade tests/behaviour)
 
 test-debug: servers
 	$(call build_variant,debug,WIREPOOL_DEBUG=1)

@@ -140,6 +140,11 @@ def _trailer_cut(sketch: Sketch, theirs: Reading) -> bool:
     return sketch.chunked and theirs.end == len(sketch.data) and sketch.body.count(b"\n") > 0
 
 
+def _many_folds(sketch: Sketch, theirs: Reading) -> bool:
+    """http.client counts lines, not fields; h11 and llhttp refuse what is wrong in the trailer section."""
+    return sketch.chunked and sketch.has_folds and len(sketch.lines) >= 100
+
+
 def _length_beyond_all(sketch: Sketch, theirs: Reading) -> bool:
     """h11 and llhttp refuse such a length; http.client goes by it if there is white space behind 'chunked'."""
     lengths = sketch.values("content-length")
@@ -174,6 +179,7 @@ ALONE: list[Known] = [
     Known(
         "other controls than CR, LF, NUL stay in values: RFC 9110 5.5; a 100th field, as http.client has it", _controls
     ),
+    Known("a fold is no field: RFC 9112 5.2; what is none is left out of a trailer section too", _many_folds),
     Known("chunked wins over any length: RFC 9112 6.3 item 3; the connection is not used again", _length_beyond_all),
     Known("the stream ends in the trailer section, all data are there: as urllib3", _needs_the_end),
 ]

@@ -103,8 +103,9 @@ ONLY_OURS = [
     (4, OK + b"Content-Length: 99\r\nTransfer-Encoding: chunked,\r\n\r\n" + HELLO),
     (5, OK + b"Transfer-Encoding: identity\r\nTransfer-Encoding: chunked\r\nContent-Length: 99\r\n\r\n" + HELLO),
     (6, OK + b"X: y\r\n" * 98 + b"X: \x0c\r\n" + LENGTH),
-    (7, OK + b"Content-Length: " + b"9" * 40 + b"\r\nTransfer-Encoding: chunked \r\n\r\n5\r\nhello\r\n0\r\n\r\n"),
-    (8, OK + b"Content-Length: 99\r\nTransfer-Encoding:\r\n chunked\r\n\r\n5\r\nhello\r\n0\r\nX"),
+    (7, CHUNKED[:-2] + b"X: y\r\n" + b" z\r\n" * 98 + b"\r\n5\r\nhello\r\n0\r\nX : a\r\n\r\n"),
+    (8, OK + b"Content-Length: " + b"9" * 40 + b"\r\nTransfer-Encoding: chunked \r\n\r\n5\r\nhello\r\n0\r\n\r\n"),
+    (9, OK + b"Content-Length: 99\r\nTransfer-Encoding:\r\n chunked\r\n\r\n5\r\nhello\r\n0\r\nX"),
 ]
 
 

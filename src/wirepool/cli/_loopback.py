@@ -131,11 +131,14 @@ def _end_with_stdin() -> None:
 
 def main() -> None:
     """Prints the port and serves until the standard input ends."""
-    # Ctrl-C reaches the whole process group; whoever started us has to go first.
+    # Where Ctrl-C reaches us too, whoever started us has to go first.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     server = Server()
+    try:
+        print(server.port, flush=True)
+    except BrokenPipeError:  # they have gone already
+        os._exit(0)
     threading.Thread(target=_end_with_stdin, daemon=True).start()
-    print(server.port, flush=True)
     server.serve()
 
 

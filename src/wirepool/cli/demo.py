@@ -134,7 +134,11 @@ def loopback_server() -> Iterator[int]:
     """
     script = Path(_loopback.__file__)
     server = subprocess.Popen(
-        [sys.executable, "-I", "-S", str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-I", "-S", str(script)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # Ctrl-C is not for it, not even while it starts
     )
     # Leaving closes the pipes, the end of its standard input ends the server, and its end is waited for.
     with server:
