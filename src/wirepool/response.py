@@ -557,15 +557,16 @@ class HTTPResponse(ResponseBody):
         """
         if amt == 0:
             return
-        by_itself = self._x is not None and amt is not None and amt > 0 and self._reads_by_itself()
-        if by_itself and (rest := self._take_rest(self._x, amt)) is not None:  # type: ignore[arg-type]
+        x = self._x  # another thread that closes takes it away
+        by_itself = x is not None and amt is not None and amt > 0 and self._reads_by_itself()
+        if by_itself and (rest := self._take_rest(x, amt)) is not None:  # type: ignore[arg-type]
             yield rest
             return
         if self.chunked and self.supports_chunked_reads():
             yield from self.read_chunked(amt, decode_content=decode_content)
             return
         if by_itself:
-            yield from self._stream_exchange(self._x, amt)  # type: ignore[arg-type]
+            yield from self._stream_exchange(x, amt)  # type: ignore[arg-type]
         while not self._at_end():
             received = self._fp_bytes_read
             data = self.read(amt=amt, decode_content=decode_content)
