@@ -403,9 +403,10 @@ def test_the_demo_can_be_interrupted() -> None:
         assert process.stderr is not None
         while "client" not in process.stdout.readline().split():
             pass
-        # As a terminal does it: to the demo and to its server.
+        # As a terminal does it: to the whole group.
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(20) == 130
+        # The server has a session of its own, but the same standard error, which ends when both have.
         assert process.stderr.read() == "wirepool demo: interrupted\n"
     assert is_gone(process.pid)
 
