@@ -283,7 +283,8 @@ class HTTPResponse(ResponseBody):
             try:
                 stop(socket.SHUT_RD)
             except OSError as error:
-                if error.errno != errno.ENOTCONN:  # the peer was faster, and nobody waits for it any more
+                # The peer was faster, or a thread that closes this response: nobody waits for it any more.
+                if error.errno not in (errno.ENOTCONN, errno.EBADF):
                     raise
 
     def close(self) -> None:

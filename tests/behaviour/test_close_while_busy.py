@@ -154,6 +154,17 @@ def test_shutting_a_stream_down_from_another_thread(
     pool.close()
 
 
+def test_shutting_a_stream_down_that_another_thread_is_closing(gear: str, echo: EchoServer, no_leaks: None) -> None:
+    """Between finding its socket and the shutdown: nobody waits for it any more."""
+    with HTTPConnectionPool(echo.host, echo.port) as pool:
+        answer: Any = pool.urlopen("GET", "/bytes/100000", preload_content=False)
+        answer.connection.sock.close()
+        if gear == "compatible":
+            answer._fp.close()  # the descriptor is shared with it
+        answer.shutdown()
+        answer.close()
+
+
 HALVES = {
     "length": half_a_body,
     "chunked": half_of_the_chunks,

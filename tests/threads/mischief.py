@@ -22,6 +22,8 @@ __all__ = ["Mischief", "Violation", "World"]
 TIMEOUT = 10.0
 # How long a finalizer may wait for a connection that its own thread may have.
 PATIENCE = 0.02
+# The thread that collects runs them all: while there are more than it gets done, it would never come back.
+MOST_FINALIZERS = 20
 
 
 class Violation(AssertionError):
@@ -48,6 +50,8 @@ class World:
         self.open_responses: list[Any] = []
         self.violations: list[str] = []
         self.finalized: Counter[str] = Counter()
+        # Those that have not run to their end.
+        self.finalizers: set[int] = set()
 
     def close(self) -> None:
         """Closes everything."""
@@ -63,6 +67,7 @@ class Reentrant:
     def __init__(self, world: World, nonce: str, how: str) -> None:
         self.world, self.nonce, self.how = world, nonce, how
         self.itself = self
+        world.finalizers.add(id(self))
 
     def __del__(self) -> None:
         try:
@@ -72,6 +77,8 @@ class Reentrant:
             self.world.finalized[type(error).__name__] += 1
         except Violation as error:
             self.world.violations.append(f"in a finalizer: {error}")
+        finally:
+            self.world.finalizers.discard(id(self))
 
     def request(self) -> None:
         fields = {"X-Nonce": self.nonce}
@@ -110,7 +117,8 @@ class Mischief:
     def __init__(self, world: World, number: int, weights: dict[str, int]) -> None:
         self.world = world
         self.chance = random.Random(number)
-        self.prefix = f"{number}-{threading.get_ident():x}"
+        self.ident = threading.get_ident()
+        self.prefix = f"{number}-{self.ident:x}"
         self.steps: list[Callable[[str], None]] = [getattr(self, name) for name in weights]
         self.weights = list(weights.values())
         self.taken: Counter[str] = Counter()
@@ -325,7 +333,8 @@ class Mischief:
     # -- garbage
 
     def finalizer(self, nonce: str) -> None:
-        Reentrant(self.world, nonce, self.chance.choice(["request", "managed", "close_pool", "clear_manager"]))
+        if len(self.world.finalizers) < MOST_FINALIZERS:
+            Reentrant(self.world, nonce, self.chance.choice(["request", "managed", "close_pool", "clear_manager"]))
 
     def collect(self, _: str) -> None:
         gc.collect(self.chance.choice([0, 0, 0, 1]))

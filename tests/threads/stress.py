@@ -41,7 +41,8 @@ __all__ = ["SHAPES", "Figures", "Shape", "run"]
 
 # A thread that has not ended one step within this many seconds hangs: every single wait is shorter.
 STANDSTILL = 60.0
-SWITCH_INTERVAL = 2e-5
+# With much less CPython's lock is not fair: of 64 threads that only count, one waits for it for seconds.
+SWITCH_INTERVAL = 5e-4
 # So often in a row there have to be too many connections.
 LOOKS = 10
 GC_THRESHOLD = 500
@@ -139,6 +140,7 @@ class Run:
         self.rounds = rounds
         self.over = threading.Event()
         self.beats = [time.monotonic()] * shape.threads
+        self.mischiefs: dict[int, Mischief] = {}
         self.figures = Figures()
         self.adding = threading.Lock()
         self.errors: list[str] = []
@@ -166,7 +168,7 @@ class Run:
 
     def _work(self, number: int) -> None:
         self.barrier.wait(30)
-        mischief = Mischief(self.world, number, self.shape.weights)
+        mischief = self.mischiefs[number] = Mischief(self.world, number, self.shape.weights)
         try:
             while not self._is_done(mischief):
                 try:
@@ -207,9 +209,13 @@ class Run:
             gc.collect()  # when all slots are in cyclic garbage, all other threads wait for this one
         if self.shape.block:
             self._count_connections()
-        late = time.monotonic() - min(self.beats)
+        number = min(range(len(self.beats)), key=self.beats.__getitem__)
+        late = time.monotonic() - self.beats[number]
         if late > STANDSTILL and not self.over.is_set():
-            self._give_up(f"a thread has stood still for {late:.0f} s")
+            mischief = self.mischiefs[number]
+            self._give_up(
+                f"thread {mischief.ident:#x} has stood still for {late:.0f} s, in step {mischief.count} ({mischief.last})"
+            )
 
     def _interrupt_one(self) -> None:
         try:

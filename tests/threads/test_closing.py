@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gc
 import os
 import socket
+import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from behaviour.background import Background, connections_made
+from behaviour.talk import wait_until
 from servers.echo import EchoServer
 from servers.scripted import Connection, ScriptedServer, chunked_response, response
 from wirepool import HTTPConnectionPool
@@ -174,6 +178,46 @@ def test_a_stream_whose_response_is_closed_as_it_begins(gear: str, echo: EchoSer
             assert len(b"".join(answer.stream(100))) in (0, 1000)
         answer.close()
         assert pool.pool.qsize() == 1
+
+
+@pytest.fixture
+def no_other_thread() -> Iterator[None]:
+    """What runs in this thread is not interrupted for any other, unless it waits."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(20)
+    yield
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.parametrize("how", ["release_conn", "close"])
+def test_giving_up_a_body_whose_reader_has_it_all_and_waits_for_the_interpreter(
+    gear: str, scripted: Callable[..., ScriptedServer], how: str, no_other_thread: None
+) -> None:
+    connections: list[Connection] = []
+
+    def serve(conn: Connection) -> None:
+        conn.recv()
+        conn.send(response(b"0123456789")[:-5])
+        connections.append(conn)
+        conn.recv()
+
+    server = scripted(serve, default=answering)
+    send_at_once = ctypes.PyDLL(None).send  # without a pause in which the reader could come back
+    with HTTPConnectionPool(server.host, server.port, maxsize=1, block=True, timeout=5) as pool:
+        answer: Any = pool.urlopen("GET", "/", preload_content=False)
+        reading = Background(lambda: answer.read())
+        wait_until(lambda: connections)
+        time.sleep(0.05)
+        assert send_at_once(connections[0].sock.fileno(), b"56789", 5, 0) == 5
+        if gear == "fast":
+            deadline = time.monotonic() + 5
+            while answer._x.remaining:
+                assert time.monotonic() < deadline
+        getattr(answer, how)()
+        outcome = reading.result()
+        assert outcome == b"0123456789" or isinstance(outcome, ProtocolError), outcome
+        assert pool.pool.qsize() == 1
+        assert pool.urlopen("GET", "/").data == b"fine"
 
 
 @pytest.mark.parametrize("how", ["read", "read1", "readinto"])

@@ -1040,8 +1040,8 @@ cdef class Exchange:
 
     @property
     def complete(self):
-        """Whether the whole body was received."""
-        return self.phase == PHASE_IDLE
+        """Whether the whole body was received, and who received it is out: while a thread is inside, the end is its."""
+        return self.phase == PHASE_IDLE and not wp_flag_taken(&self.inside)
 
     @property
     def chunked(self):
@@ -1063,7 +1063,8 @@ cdef class Exchange:
     @property
     def trailers(self):
         """The trailer fields as (name, value) pairs; None before the end and when there were none."""
-        self.enter()
+        if not wp_flag_take(&self.inside):
+            return None  # the end is not before that thread is out
         try:
             if self.trailer_section is None and self.phase == PHASE_IDLE and self.tx.size():
                 self.trailer_section = bytes(self.tx)

@@ -276,7 +276,6 @@ USES: dict[str, Callable[[Exchange], Any]] = {
     "read_chunk": lambda x: x.read_chunk(),
     "readinto": lambda x: x.readinto(bytearray(10)),
     "detach": lambda x: x.detach(),
-    "trailers": lambda x: x.trailers,
 }
 
 
@@ -286,7 +285,7 @@ def test_a_second_thread_is_refused_and_the_first_not_disturbed() -> None:
             for use in USES.values():
                 with pytest.raises(RuntimeError, match="used by two threads at the same time"):
                     use(x)
-            assert (x.idle, x.complete, x.failed_while) == (False, False, "")
+            assert (x.idle, x.complete, x.failed_while, x.trailers) == (False, False, "", None)
             theirs.sendall(OK + b"Content-Length: 3\r\n\r\nabc")
         assert found[0][4] == b"abc"
         assert (x.idle, x.busy) == (True, False)
