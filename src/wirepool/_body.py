@@ -169,14 +169,16 @@ class ResponseBody(BaseHTTPResponse):
 
     def release_conn(self) -> None:
         """Give the connection back to its pool, once. If the body was not read to its end, close it first."""
-        connection, pool = self._connection, self._pool
-        if connection is None or pool is None:
+        pool, x = self._pool, self._x
+        if self._connection is None or pool is None:
             return
-        x = self._x
         if x is not None and x.complete:  # an empty body that nobody read
             self._finish_exchange(x)
             return
-        self._connection = None  # first: who reads in another thread gives it up, too, when that is woken
+        # First, and whoever gets it does the rest: who reads in another thread gives it up, too, when that is woken.
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
         try:
             self._leave(connection, x)
         except BaseException:  # it may be in the middle of a body, but its slot must not be lost
@@ -187,7 +189,7 @@ class ResponseBody(BaseHTTPResponse):
     def _leave(self, connection: HTTPConnection, x: Exchange | None) -> None:
         """Close the connection unless this response is over."""
         if x is not None:
-            self._abandon_exchange(x)
+            self._abandon_exchange(is_ours=True)
             connection.close()
         elif (self._head is None or self._file is not None) and not self._file_is_over():
             wake_reader(connection, self._original)
@@ -238,13 +240,14 @@ class ResponseBody(BaseHTTPResponse):
         try:
             self._raise_meaning(exc)
         finally:
+            connection, self._connection = self._connection, None
             try:
-                if self._x is not None:
-                    self._abandon_exchange(self._x)
+                self._abandon_exchange(is_ours=connection is not None)
                 if self._original is not None:
                     self._original.close()
             finally:
-                self._give_up_connection()
+                if connection is not None:
+                    self._close_and_put(connection)
 
     def _raise_meaning(self, exc: BaseException) -> NoReturn:
         if isinstance(exc, CoreError):
@@ -267,20 +270,29 @@ class ResponseBody(BaseHTTPResponse):
             raise ProtocolError("Connection broken: the response was closed while it was being read", exc) from exc
         raise exc
 
-    def _abandon_exchange(self, x: Exchange) -> None:
+    def _abandon_exchange(self, *, is_ours: bool) -> None:
+        """No more is read from the exchange, if there is one.
+
+        :param is_ours: this thread is the one that took the connection away from this response. Otherwise another did,
+            and the exchange may be at somebody else's request by now.
+        """
+        x = self._x
+        if x is None:
+            return
         self._bytes_to_come = self.length_remaining
         self._fp_bytes_read = x.received
         self._x = None
-        x.abandon()
+        if is_ours:
+            x.abandon()
 
     def _finish_exchange(self, x: Exchange) -> None:
         """The body is over: the connection goes back to the pool, closed if it must not be used again."""
         if (trailers := x.trailers) is not None:
             self._trailer_fields = trailers
         self._x = None
+        if not x.reusable:
+            self._give_up_connection()
         if self._connection is not None:
-            if not x.reusable:
-                self._connection.close()
             self.release_conn()
 
     # The bytes as they come. Everything below reads through _raw_read, _chunks or _fill.

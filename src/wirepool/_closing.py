@@ -1,7 +1,8 @@
 """Closing a connection that another thread may be inside.
 
 A descriptor must not be closed under a thread that waits on it: its number may be somebody else's a moment later. So
-the socket is shut down first, which ends that wait, and closed by whoever comes out last: ``_doomed`` is it until then.
+the socket is shut down first, which ends that wait, and closed by whoever comes out last. Until then the exchange keeps
+it: nobody may drop it either.
 
 Threading: what is here is for the thread that closes; it takes no lock and never waits for the other.
 """
@@ -17,7 +18,7 @@ from wirepool._gear import is_genuine_socket, is_genuine_tls_socket, shutdown_of
 if TYPE_CHECKING:
     from wirepool.connection import HTTPConnection
 
-__all__ = ["begin", "finish", "leave_to_who_is_inside", "shut_down", "wake_reader"]
+__all__ = ["begin", "finish", "shut_down", "wake_reader"]
 
 
 def begin(conn: HTTPConnection) -> None:
@@ -27,30 +28,19 @@ def begin(conn: HTTPConnection) -> None:
     # else's soon.
     is_out = exchange is None or exchange.retire() or conn._is_shared()
     if not is_out and sock is not None and conn.sock is sock:
-        leave_to_who_is_inside(conn)
+        exchange.bury(sock)  # type: ignore[union-attr]
+        shut_down(sock)
+        conn.sock = None
     elif conn._stdlib_used and not conn._is_shared() and not conn._stdlib_is_idle() and _is_genuine(conn.sock):
         # The standard library's close() waits for who is inside it.
         shut_down(conn.sock)
 
 
-def leave_to_who_is_inside(conn: HTTPConnection) -> None:
-    """End the wait of the thread that is inside; the descriptor is closed when it is out."""
-    sock = conn.sock
-    shut_down(sock)
-    conn._doomed = sock
-    conn.sock = None
-
-
 def finish(conn: HTTPConnection) -> None:
-    """After it: close what was left to another thread, if that is out by now."""
-    doomed = conn._doomed
-    if doomed is not None and not conn._is_busy():
-        conn._doomed = None
-        doomed.close()
-    if conn._doomed is None:
-        conn._exchange = conn._exchange_sock = None
-        if conn._attend_to:
-            conn._attend_to = False
+    """After it."""
+    conn._exchange = conn._exchange_sock = None
+    if conn._attend_to:
+        conn._attend_to = False
 
 
 def _is_genuine(sock: Any) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import http.client
 import io
 import socket
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from wirepool._core import chunked as _chunked
@@ -24,9 +25,8 @@ from wirepool._trailers import read_trailers
 from wirepool.exceptions import InvalidChunkLength
 
 if TYPE_CHECKING:
-    import weakref
-
     from wirepool._core.head import Head
+    from wirepool._core.idle import Owed
 
 __all__ = ["Response", "message_from", "skipped_line", "unread_message"]
 
@@ -120,6 +120,8 @@ class Response(http.client.HTTPResponse):
     fp: Any = None
     # The connection to close if bytes turn out to be left over; a weak reference, so that no circle keeps both alive.
     owner: weakref.ref[Any] | None = None
+    # What that connection owes to its pool while it serves this response.
+    owed: Owed | None = None
     # The head as it came, for the shift between gears and for warnings.
     head: bytes = b""
     skipped_lines = False
@@ -329,8 +331,14 @@ class Response(http.client.HTTPResponse):
             return False
 
     def _condemn(self) -> None:
-        """The connection must not serve another request."""
+        """The connection must not serve another request; unless another thread has closed it and given it back."""
         conn = self.owner() if self.owner is not None else None
         self.owner = None
-        if conn is not None:
+        if conn is not None and (self.owed is None or self.owed.forfeit()):
             conn.close()
+
+    def belongs_to(self, conn: Any) -> None:
+        """This is the response that a connection is at."""
+        self.owner = weakref.ref(conn)
+        owed = getattr(conn, "_owed", None)
+        self.owed = owed if owed is not None and owed.slot else None

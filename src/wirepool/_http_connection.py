@@ -12,7 +12,6 @@ Threading: confined, like the standard library's.
 from __future__ import annotations
 
 import errno
-import weakref
 from http.client import HTTPConnection as _HTTPConnection
 from http.client import ResponseNotReady
 from typing import TYPE_CHECKING, Any
@@ -236,7 +235,7 @@ class HTTPConnection(_HTTPConnection):
                 self._response_options = asked  # it is still to come: not ready now, or too late for the time-out
             raise
         if isinstance(original, Response):
-            original.owner = weakref.ref(self)
+            original.belongs_to(self)
             if options.enforce_content_length:
                 original.demand_clean_end()
         elif hasattr(original.msg, "items"):
@@ -286,7 +285,7 @@ class HTTPConnection(_HTTPConnection):
 
     def _continue_with(self, original: Response) -> None:
         """The standard library goes on with a response that the exchange began; the next request waits for it."""
-        original.owner = weakref.ref(self)
+        original.belongs_to(self)
         self.__response = original
         self._stdlib_used = True
 

@@ -16,7 +16,7 @@ from wirepool._core.idle import Owed
 if TYPE_CHECKING:
     from wirepool._core.idle import IdleQueue
 
-__all__ = ["Owed", "check_out", "is_paid_for", "owed_by"]
+__all__ = ["Owed", "check_out", "is_forfeited", "is_paid_for", "owed_by"]
 
 
 def check_out(idle: IdleQueue, block: bool, timeout: float | None) -> tuple[Owed, Any]:
@@ -34,6 +34,11 @@ def owed_by(conn: Any, idle: Any) -> list[Any] | None:
     """What a connection still owes to a queue: for :meth:`IdleQueue.take_back`, which empties it."""
     owed: Owed | None = getattr(conn, "_owed", None)
     return owed.slot if owed is not None and owed.slot and owed.idle is idle else None
+
+
+def is_forfeited(slot: list[Any]) -> bool:
+    """Whether the connection that owes this must not go back itself, only its place."""
+    return len(slot) > 1
 
 
 def is_paid_for(conn: Any, idle: Any) -> bool:

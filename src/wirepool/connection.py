@@ -145,8 +145,6 @@ class HTTPConnection(_http_connection.HTTPConnection):
     _attend_to: Any = False
     _unverified: bool = False
     _session_name: Handshake | None = None
-    # A socket that was shut down while another thread was inside; to be closed when that one is out.
-    _doomed: socket.socket | None = None
 
     def __init__(
         self,

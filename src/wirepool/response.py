@@ -276,9 +276,12 @@ class HTTPResponse(ResponseBody):
         """
         if self._sock_shutdown is None and self._head is None:
             raise ValueError("this response has no socket to shut down")
-        if self._connection is None:
+        connection = self._connection
+        owed = getattr(connection, "_owed", None)
+        # Another thread may have it read to the end meanwhile, and a third one use it.
+        if connection is None or (owed is not None and not owed.forfeit() and self._connection is None):
             raise RuntimeError("the connection of this response was already released to the pool")
-        stop = self._sock_shutdown or shutdown_of(self._connection.sock)
+        stop = self._sock_shutdown or shutdown_of(connection.sock)
         if stop is not None:
             try:
                 stop(socket.SHUT_RD)
@@ -289,18 +292,21 @@ class HTTPResponse(ResponseBody):
 
     def close(self) -> None:
         """Close the body. A connection still held is closed, too, and its place in the pool becomes free."""
+        # First, and whoever gets it does the rest: as soon as another thread has given it back, a third one may use it.
+        connection, self._connection = self._connection, None
         try:
             if self._x is not None:
-                self._abandon_exchange(self._x)
-            elif self._connection is not None:
-                wake_reader(self._connection, self._original)
+                self._abandon_exchange(is_ours=connection is not None)
+            elif connection is not None:
+                wake_reader(connection, self._original)
             if not self.closed:
                 self._close_file()
             if self._file is None or getattr(self._file, "closed", False):  # others may be read on
                 self._forget_decoded()
             self._end_is_news = False
         finally:
-            self._give_up_connection()
+            if connection is not None:
+                self._close_and_put(connection)
         if not self.auto_close:
             io.IOBase.close(self)
 

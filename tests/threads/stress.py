@@ -214,7 +214,7 @@ class Run:
         if late > STANDSTILL and not self.over.is_set():
             mischief = self.mischiefs[number]
             self._give_up(
-                f"thread {mischief.ident:#x} has stood still for {late:.0f} s, in step {mischief.count} ({mischief.last})"
+                f"thread {mischief.ident:#x} has stood still for {late:.0f} s in {mischief.last}, step {mischief.count}"
             )
 
     def _interrupt_one(self) -> None:

@@ -9,6 +9,7 @@ import os
 import socket
 import sys
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -218,6 +219,74 @@ def test_giving_up_a_body_whose_reader_has_it_all_and_waits_for_the_interpreter(
         assert outcome == b"0123456789" or isinstance(outcome, ProtocolError), outcome
         assert pool.pool.qsize() == 1
         assert pool.urlopen("GET", "/").data == b"fine"
+
+
+def test_a_number_is_not_given_away_while_a_thread_is_inside_though_all_else_was_dropped(
+    no_leaks: None, gear: str, scripted: Callable[..., ScriptedServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pool that is full drops the connection of a response that another thread reads."""
+    if gear == "fast":  # the standard library's reader is waited for; without the shutdown that would be for ever
+        monkeypatch.setattr("wirepool._closing.shut_down", lambda _: None)
+
+    def serve(conn: Connection) -> None:
+        conn.recv()
+        conn.send(response(b"0123456789")[:-5])
+        connections.append(conn)
+        conn.recv()
+
+    connections: list[Connection] = []
+    server = scripted(serve, default=answering)
+    with HTTPConnectionPool(server.host, server.port, maxsize=1, timeout=5) as pool:
+        answer: Any = pool.urlopen("GET", "/", preload_content=False)
+        pool.urlopen("GET", "/")
+        number = answer.connection.sock.fileno()
+        before = os.fstat(number)
+        reading = Background(lambda: answer.read())
+        time.sleep(0.05)
+        answer.close()
+        gc.collect()
+        if gear == "fast":
+            assert os.path.samestat(before, os.fstat(number))
+            connections[0].sock.shutdown(socket.SHUT_RDWR)
+        assert isinstance(reading.result(), ProtocolError)
+        with contextlib.suppress(OSError):
+            assert not os.path.samestat(before, os.fstat(number))
+
+
+@pytest.mark.parametrize("way", ["close", "its file"])
+def test_who_closes_a_response_late_does_nothing_to_the_next_request(gear: str, echo: EchoServer, way: str) -> None:
+    """The state that it finds is the one in which another thread has just read the body to its end."""
+    with HTTPConnectionPool(echo.host, echo.port, maxsize=1, block=True, timeout=5, retries=False) as pool:
+        answer: Any = pool.urlopen("GET", "/bytes/100000", preload_content=False)
+        conn, exchange, original = answer.connection, answer._x, answer._original_response
+        if way == "its file":
+            assert answer._fp is original
+        answer.read()
+        other: Any = pool.urlopen("GET", "/bytes/100000", preload_content=False)
+        other.read(10)
+        assert other.connection is conn
+        if way == "close":
+            answer._x = exchange
+            answer.close()
+        else:
+            original.owner = weakref.ref(conn)
+            original._condemn()
+        assert len(other.read()) == 99_990
+        assert pool.pool.queue == [conn]
+        assert pool.num_connections == 1
+
+
+def test_a_response_that_was_shut_down_gives_back_its_place_only(gear: str, echo: EchoServer, no_leaks: None) -> None:
+    with HTTPConnectionPool(echo.host, echo.port, maxsize=1, block=True, timeout=5) as pool:
+        answer: Any = pool.urlopen("GET", "/bytes/10", preload_content=False)
+        conn = answer.connection
+        answer.shutdown()
+        with contextlib.suppress(ProtocolError):
+            answer.read()
+        assert answer.connection is None
+        assert conn.sock is None
+        assert pool.pool.queue == [None]
+        assert pool.urlopen("GET", "/bytes/10").status == 200
 
 
 @pytest.mark.parametrize("how", ["read", "read1", "readinto"])

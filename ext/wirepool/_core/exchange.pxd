@@ -86,8 +86,11 @@ cdef class Exchange:
     cdef size_t into_len
     cdef bint into_rx
     cdef wp_flag inside
+    cdef object doomed           # the socket to close when the thread inside comes out, or None
 
     cdef int enter(self) except -1
+    cdef int leave(self) except -1
+    cdef int _bury(self) except -1
     cdef bint _is_alive(self) except -1
     # sending
     cdef int _serialize(self, method, target, headers, object body_len) except -1

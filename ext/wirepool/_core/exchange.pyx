@@ -183,6 +183,26 @@ cdef class Exchange:
             raise RuntimeError("this connection is used by two threads at the same time")
         return 0
 
+    cdef int leave(self) except -1:
+        wp_flag_drop(&self.inside)
+        if self.doomed is not None:
+            self._bury()
+        return 0
+
+    cdef int _bury(self) except -1:
+        cdef object sock
+        if not wp_flag_take_briefly(&self.inside):
+            return 0  # whoever is inside does it
+        if self.phase != PHASE_IDLE:
+            self._break()
+        self.retired = True
+        sock = self.doomed
+        self.doomed = None
+        wp_flag_drop(&self.inside)
+        if sock is not None:
+            sock.close()
+        return 0
+
     cdef bint _is_alive(self) except -1:
         if self.retired:
             return False
@@ -804,7 +824,7 @@ cdef class Exchange:
         finally:
             if held:
                 PyBuffer_Release(&view)
-            wp_flag_drop(&self.inside)
+            self.leave()
 
     cdef bint _send_and_get_head(self, const char *body, size_t n, double timeout) except -1:
         """Sends, waits and receives the head without taking the GIL in between, unless a signal comes."""
@@ -848,7 +868,7 @@ cdef class Exchange:
             self._start(method, target, headers, body_len, max_fields)
             return True
         finally:
-            wp_flag_drop(&self.inside)
+            self.leave()
 
     cdef int _check_sending(self) except -1:
         if self.phase != PHASE_SENDING:
@@ -878,7 +898,7 @@ cdef class Exchange:
                 PyBuffer_Release(&view)
             return not self.send_failed
         finally:
-            wp_flag_drop(&self.inside)
+            self.leave()
 
     def finish(self, bint preload, double send_timeout, double read_timeout):
         """Ends the body and receives the response: as request() returns it."""
@@ -890,7 +910,7 @@ cdef class Exchange:
             self._get_head()
             return self._result(preload)
         finally:
-            wp_flag_drop(&self.inside)
+            self.leave()
 
     def read(self, amt=-1):
         """Exactly `amt` octets of the body unless it ends before; all of it for negative or None."""
@@ -898,7 +918,7 @@ cdef class Exchange:
         try:
             return self._read(-1 if amt is None else amt, TAKE_ALL)
         finally:
-            wp_flag_drop(&self.inside)
+            self.leave()
 
     def take_rest(self, int64_t limit):
         """The rest of a body of known length, if it is at most `limit` octets and has wholly arrived; else None."""
@@ -911,7 +931,7 @@ cdef class Exchange:
                 return None
             return self._read_buffered()
         finally:
-            wp_flag_drop(&self.inside)
+            self.leave()
 
     def read1(self, amt=-1):
         """What is there, or what one receive gives, at most `amt` octets; b"" only at the end."""
@@ -922,7 +942,7 @@ cdef class Exchange:
                 n = max(<int64_t>self.rx.size(), UNKNOWN_BODY)
             return self._read(n, TAKE_ONCE)
         finally:
-            wp_flag_drop(&self.inside)
+            self.leave()
 
     def read_chunk(self, amt=-1):
         """One chunk as the peer made it, at most `amt` octets of it; like read1 for a body that is not chunked."""
@@ -932,7 +952,7 @@ cdef class Exchange:
         try:
             return self._read(-1 if amt is None else amt, TAKE_CHUNK)
         finally:
-            wp_flag_drop(&self.inside)
+            self.leave()
 
     def readinto(self, buf):
         """Fills `buf` with what is there, or with what one receive gives; returns how much, 0 only at the end."""
@@ -950,7 +970,7 @@ cdef class Exchange:
                 PyBuffer_Release(&view)
             return got
         finally:
-            wp_flag_drop(&self.inside)
+            self.leave()
 
     def abandon(self):
         """Nobody wants the rest: the connection must be closed. Does nothing when the response is complete.
@@ -968,8 +988,7 @@ cdef class Exchange:
     def retire(self):
         """abandon(), before the descriptor is closed: from now on nothing uses its number.
 
-        Returns False while a thread is inside: then the descriptor must be shut down first, and closed when that one is
-        out.
+        Returns False while a thread is inside: then the descriptor must be shut down first, and bury() closes it.
         """
         if not wp_flag_take_briefly(&self.inside):
             self.unwanted = True
@@ -979,6 +998,14 @@ cdef class Exchange:
         self.retired = True
         wp_flag_drop(&self.inside)
         return True
+
+    def bury(self, sock):
+        """Closes `sock`, whose descriptor this is: the thread that is inside does when it comes out, if there is one.
+
+        Until then it is kept here: nobody else may refer to it, and a socket that is forgotten closes its descriptor.
+        """
+        self.doomed = sock
+        self._bury()
 
     def detach(self):
         """(buffered octets, framing, octets left, chunk_left): for a reader that goes on with the standard library.
@@ -990,7 +1017,7 @@ cdef class Exchange:
         try:
             return self._detach()
         finally:
-            wp_flag_drop(&self.inside)
+            self.leave()
 
     cdef tuple _detach(self):
         cdef bytes rest = bytes(self.rx)
@@ -1070,7 +1097,7 @@ cdef class Exchange:
                 self.trailer_section = bytes(self.tx)
                 self.tx.free()
         finally:
-            wp_flag_drop(&self.inside)
+            self.leave()
         if self.trailer_section is None:
             return None
         return fields_of(<const char *>self.trailer_section, <size_t>len(self.trailer_section), False)

@@ -29,6 +29,8 @@ cdef extern from *:
     bint wp_has_mutex(IdleQueue owner) noexcept
 
 
+# The second item of the slot of a connection that must not be used again.
+cdef object _FORFEITED = object()
 # What stands in the places above the newest item.
 cdef object _VACANT = object()
 
@@ -223,8 +225,11 @@ cdef class IdleQueue:
         return item
 
     def take_back(self, list slot not None, item):
-        """give() that empties `slot` in the same call."""
-        slot.clear()
+        """give() that empties `slot` in the same call; after Owed.forfeit() it gives None instead of `item`."""
+        with cython.critical_section(slot):
+            if PyList_GET_SIZE(slot) > 1:
+                item = None
+            slot.clear()
         return self.offer(item)
 
     # ---- looking
@@ -327,6 +332,20 @@ cdef class Owed:
         except AttributeError:
             self.slot = []
         return conn
+
+    def forfeit(self):
+        """The connection must not be used again: what comes back is None. False when this was paid before.
+
+        For who is about to do something to the connection that may have gone back by now, and to somebody else.
+        """
+        cdef list slot = self.slot
+        cdef bint owing = False
+        if slot is not None:
+            with cython.critical_section(slot):
+                owing = PyList_GET_SIZE(slot) != 0
+                if owing:
+                    slot.append(_FORFEITED)
+        return owing
 
     def __del__(self):
         if not self.slot or self.process != os.getpid():

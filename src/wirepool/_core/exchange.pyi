@@ -143,9 +143,11 @@ class Exchange:
     def retire(self) -> bool:
         """abandon(), before the descriptor is closed: from now on nothing uses its number.
 
-        Returns False while a thread is inside: then the descriptor must be shut down first, and closed when that one is
-        out.
+        Returns False while a thread is inside: then the descriptor must be shut down first, and bury() closes it.
         """
+
+    def bury(self, sock: Any) -> None:
+        """Closes ``sock``, whose descriptor this is; while a thread is inside, that one does when it comes out."""
 
     def detach(self) -> tuple[bytes, Literal["none", "length", "chunked", "close"], int, int | None]:
         """(buffered octets, framing, octets left, chunk_left): for a reader that goes on with the standard library."""

@@ -80,3 +80,6 @@ class Owed:
 
     def follow(self, conn: Any) -> Any:
         """Have it dropped together with a connection; which is returned."""
+
+    def forfeit(self) -> bool:
+        """The connection must not be used again: what comes back is None. False when this was paid before."""

@@ -36,6 +36,8 @@ from wirepool.util import ssl_
 from wirepool.util.request import _file_blocksize, _octets, body_to_chunks
 
 if TYPE_CHECKING:
+    import socket
+
     from wirepool._base_connection import _TYPE_BODY
 else:
     __getattr__ = reexports(__name__)
@@ -62,6 +64,8 @@ class HTTP2Connection(HTTPSConnection):
     _http_vsn_str = "HTTP/2"
 
     _session: Session | None = None
+    # A socket that was shut down while another thread was inside; to be closed when that one is out.
+    _doomed: socket.socket | None = None
     # Of the request that is being put together.
     _head: RequestHead | None = None
 
@@ -165,9 +169,13 @@ class HTTP2Connection(HTTPSConnection):
                 session.say_good_bye()
             self._session = None
         elif self._is_busy() and self.sock is not None:
-            _closing.leave_to_who_is_inside(self)
+            _closing.shut_down(self.sock)
+            self._doomed, self.sock = self.sock, None
         self._head = None
         super().close()
+        if self._doomed is not None and not self._is_busy():
+            doomed, self._doomed = self._doomed, None
+            doomed.close()
 
     # ------------------------------------------------------------ the request
 
@@ -377,8 +385,10 @@ class HTTP2Response(HTTPResponse):
             self.release_conn()
         return data
 
-    def _give_up_connection(self) -> None:
-        self.release_conn()
+    def _close_and_put(self, connection: Any) -> None:
+        """Nothing of the body is on it, so it stays open."""
+        if self._pool is not None:
+            self._pool._put_conn(connection)
 
 
 class _Body(io.BytesIO):

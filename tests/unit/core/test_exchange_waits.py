@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -309,6 +310,49 @@ def test_shutting_the_descriptor_down_ends_the_wait() -> None:
             ours.shutdown(socket.SHUT_RDWR)
         assert isinstance(found[0], CoreError)
         assert (x.busy, x.idle) == (False, False)
+
+
+def is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("answer", [OK + b"Content-Length: 3\r\n\r\nabc", OK + b"Content-Length: 3\r\n\r\n"])
+def test_a_socket_that_is_buried_closes_when_the_thread_inside_is_out(answer: bytes) -> None:
+    """Until then nobody else gets its number, though nobody else refers to the socket."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        number = ours.fileno()
+        x = Exchange(number, "example.org")
+        with occupied(x, theirs) as found:
+            assert not x.retire()
+            x.bury(ours)
+            del ours
+            gc.collect()
+            assert x.busy
+            assert is_open(number)
+            theirs.sendall(answer)
+            theirs.shutdown(socket.SHUT_WR)
+        assert not is_open(number)
+        assert isinstance(found[0], CoreError) == answer.endswith(b"\n\r\n")
+        assert (x.reusable, x.alive, x.held) == (False, False, 0)
+        with pytest.raises((CoreError, RuntimeError)):
+            ask(x)
+
+
+def test_a_socket_that_is_buried_when_nobody_is_inside_closes_at_once() -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        number = ours.fileno()
+        x = Exchange(number, "example.org")
+        x.bury(ours)
+        assert not is_open(number)
+        assert not x.alive
+        with pytest.raises(CoreError):
+            ask(x)
 
 
 def test_a_descriptor_that_was_closed_is_an_os_error() -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from wirepool._core.idle import IdleQueue
+from wirepool._core.idle import IdleQueue, Owed
 
 LONG = 10.0
 
@@ -416,3 +416,33 @@ def test_a_slot_that_finds_no_room() -> None:
     idle.put("a")
     assert not idle.take_back(slot, "b")
     assert (slot, idle.queue) == ([], ["a"])
+
+
+def test_a_connection_that_is_forfeited_comes_back_as_none() -> None:
+    idle, slot = IdleQueue(1), []
+    owed = Owed(idle, slot)
+    assert not owed.forfeit()
+    idle.put("a")
+    assert idle.lend(slot) == "a"
+    assert owed.forfeit()
+    assert owed.forfeit()
+    assert idle.take_back(slot, "a")
+    assert idle.queue == [None]
+    assert not owed.forfeit()
+
+
+def test_what_is_forfeited_and_dropped_is_paid_once() -> None:
+    class Item:
+        _owed = None
+        closed = 0
+
+        def close(self) -> None:
+            self.closed += 1
+
+    idle, slot, item = IdleQueue(2), [], Item()
+    owed = Owed(idle, slot)
+    idle.put(item)
+    assert idle.lend(slot) is item
+    assert owed.forfeit()
+    del owed, slot
+    assert (idle.queue, item.closed) == ([None], 1)
