@@ -138,12 +138,18 @@ typedef int wp_flag;
 /* What the flag was; taken if that is 0. */
 static inline int wp_flag_swap(wp_flag *flag, int how) {
     int was = 0;
-    __atomic_compare_exchange_n(flag, &was, how, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+    __atomic_compare_exchange_n(flag, &was, how, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
     return was;
 }
+#ifdef Py_GIL_DISABLED
+/* Who drops one flag and then looks at another must see it if who took that one then found the first one taken. */
+static inline void wp_flag_drop(wp_flag *flag) { (void)__atomic_exchange_n(flag, 0, __ATOMIC_SEQ_CST); }
+static inline int wp_flag_taken(const wp_flag *flag) { return __atomic_load_n(flag, __ATOMIC_SEQ_CST) != 0; }
+#else
 static inline void wp_flag_drop(wp_flag *flag) { __atomic_store_n(flag, 0, __ATOMIC_RELEASE); }
 /* For who only wants to know: by the time he does, it may be otherwise. */
 static inline int wp_flag_taken(const wp_flag *flag) { return __atomic_load_n(flag, __ATOMIC_RELAXED) != 0; }
+#endif
 #endif
 
 static inline int wp_flag_take_as(wp_flag *flag, int how) {

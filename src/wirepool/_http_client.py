@@ -334,8 +334,15 @@ class Response(http.client.HTTPResponse):
         """The connection must not serve another request; unless another thread has closed it and given it back."""
         conn = self.owner() if self.owner is not None else None
         self.owner = None
-        if conn is not None and (self.owed is None or self.owed.forfeit()):
+        if conn is None:
+            return
+        if self.owed is None:
             conn.close()
+        elif self.owed.hold():
+            try:
+                conn.close()
+            finally:
+                self.owed.let_go()
 
     def belongs_to(self, conn: Any) -> None:
         """This is the response that a connection is at."""

@@ -16,7 +16,7 @@ from wirepool._core.idle import Owed
 if TYPE_CHECKING:
     from wirepool._core.idle import IdleQueue
 
-__all__ = ["Owed", "check_out", "is_forfeited", "is_paid_for", "owed_by"]
+__all__ = ["Owed", "check_out", "is_held", "is_paid_for", "owed_by"]
 
 
 def check_out(idle: IdleQueue, block: bool, timeout: float | None) -> tuple[Owed, Any]:
@@ -36,8 +36,8 @@ def owed_by(conn: Any, idle: Any) -> list[Any] | None:
     return owed.slot if owed is not None and owed.slot and owed.idle is idle else None
 
 
-def is_forfeited(slot: list[Any]) -> bool:
-    """Whether the connection that owes this must not go back itself, only its place."""
+def is_held(slot: list[Any]) -> bool:
+    """Whether another thread is at the connection that owes this: then it must not go back itself, only its place."""
     return len(slot) > 1
 
 

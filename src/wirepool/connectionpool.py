@@ -36,7 +36,7 @@ from wirepool._retrying import (
     rewind,
     without,
 )
-from wirepool._slots import check_out, is_forfeited, is_paid_for, owed_by
+from wirepool._slots import check_out, is_held, is_paid_for, owed_by
 from wirepool._unix import UnixHTTPConnection, host_of, socket_path
 from wirepool.connection import BrokenPipeError as BrokenPipeError
 from wirepool.connection import DummyConnection as DummyConnection
@@ -323,7 +323,7 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
             conn.close()
 
     def _put_owed(self, idle: IdleQueue, slot: list[Any], conn: Any) -> None:
-        if conn is not None and is_forfeited(slot):
+        if conn is not None and is_held(slot):
             conn.close()
             conn = None
         if not idle.take_back(slot, conn):

@@ -279,8 +279,16 @@ class HTTPResponse(ResponseBody):
         connection = self._connection
         owed = getattr(connection, "_owed", None)
         # Another thread may have it read to the end meanwhile, and a third one use it.
-        if connection is None or (owed is not None and not owed.forfeit() and self._connection is None):
+        is_held = owed is not None and owed.hold()
+        if connection is None or (owed is not None and not is_held and self._connection is None):
             raise RuntimeError("the connection of this response was already released to the pool")
+        try:
+            self._shut_down(connection)
+        finally:
+            if is_held:
+                owed.let_go()
+
+    def _shut_down(self, connection: Any) -> None:
         stop = self._sock_shutdown or shutdown_of(connection.sock)
         if stop is not None:
             try:

@@ -276,17 +276,34 @@ def test_who_closes_a_response_late_does_nothing_to_the_next_request(gear: str, 
         assert pool.num_connections == 1
 
 
-def test_a_response_that_was_shut_down_gives_back_its_place_only(gear: str, echo: EchoServer, no_leaks: None) -> None:
+def test_a_connection_does_not_go_back_while_another_thread_shuts_it_down(
+    gear: str, echo: EchoServer, no_leaks: None
+) -> None:
     with HTTPConnectionPool(echo.host, echo.port, maxsize=1, block=True, timeout=5) as pool:
         answer: Any = pool.urlopen("GET", "/bytes/10", preload_content=False)
         conn = answer.connection
+
+        def read_and_shut_down(how: int) -> None:
+            assert Background(answer.read).result() == bytes(range(10))
+            assert conn.sock is None
+            assert pool.pool.queue == [None]
+
+        answer._sock_shutdown = read_and_shut_down
+        answer.shutdown()
+        with pytest.raises(RuntimeError, match="released"):
+            answer.shutdown()
+        assert pool.urlopen("GET", "/bytes/10").status == 200
+
+
+def test_a_connection_that_was_shut_down_is_not_used_again(gear: str, echo: EchoServer, no_leaks: None) -> None:
+    with HTTPConnectionPool(echo.host, echo.port, maxsize=1, block=True, timeout=5) as pool:
+        answer: Any = pool.urlopen("GET", "/bytes/10", preload_content=False)
         answer.shutdown()
         with contextlib.suppress(ProtocolError):
             answer.read()
         assert answer.connection is None
-        assert conn.sock is None
-        assert pool.pool.queue == [None]
-        assert pool.urlopen("GET", "/bytes/10").status == 200
+        assert pool.pool.qsize() == 1
+        assert pool.urlopen("GET", "/bytes/10", retries=False).status == 200
 
 
 @pytest.mark.parametrize("how", ["read", "read1", "readinto"])

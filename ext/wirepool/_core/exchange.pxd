@@ -86,7 +86,8 @@ cdef class Exchange:
     cdef size_t into_len
     cdef bint into_rx
     cdef wp_flag inside
-    cdef object doomed           # the socket to close when the thread inside comes out, or None
+    cdef wp_flag is_doomed       # for good: `doomed` is, or was, the socket to close when the thread inside comes out
+    cdef object doomed
 
     cdef int enter(self) except -1
     cdef int leave(self) except -1

@@ -185,7 +185,7 @@ cdef class Exchange:
 
     cdef int leave(self) except -1:
         wp_flag_drop(&self.inside)
-        if self.doomed is not None:
+        if wp_flag_taken(&self.is_doomed):
             self._bury()
         return 0
 
@@ -196,9 +196,10 @@ cdef class Exchange:
         if self.phase != PHASE_IDLE:
             self._break()
         self.retired = True
-        sock = self.doomed
-        self.doomed = None
         wp_flag_drop(&self.inside)
+        with cython.critical_section(self):
+            sock = self.doomed
+            self.doomed = None
         if sock is not None:
             sock.close()
         return 0
@@ -1004,7 +1005,9 @@ cdef class Exchange:
 
         Until then it is kept here: nobody else may refer to it, and a socket that is forgotten closes its descriptor.
         """
-        self.doomed = sock
+        with cython.critical_section(self):
+            self.doomed = sock
+        wp_flag_take(&self.is_doomed)
         self._bury()
 
     def detach(self):

@@ -54,5 +54,5 @@ cdef class IdleQueue:
 @cython.final
 cdef class Owed:
     cdef readonly IdleQueue idle
-    cdef readonly list slot      # for IdleQueue.lend and take_back; longer than 1: forfeited
+    cdef readonly list slot      # for IdleQueue.lend and take_back; longer than 1: held
     cdef object process          # after a fork the queue is the parent's, and its lock may be held for ever

@@ -29,8 +29,8 @@ cdef extern from *:
     bint wp_has_mutex(IdleQueue owner) noexcept
 
 
-# The second item of the slot of a connection that must not be used again.
-cdef object _FORFEITED = object()
+# What follows in the slot of a connection that somebody holds.
+cdef object _HELD = object()
 # What stands in the places above the newest item.
 cdef object _VACANT = object()
 
@@ -225,7 +225,7 @@ cdef class IdleQueue:
         return item
 
     def take_back(self, list slot not None, item):
-        """give() that empties `slot` in the same call; after Owed.forfeit() it gives None instead of `item`."""
+        """give() that empties `slot` in the same call; between Owed.hold() and let_go() it gives None, not `item`."""
         with cython.critical_section(slot):
             if PyList_GET_SIZE(slot) > 1:
                 item = None
@@ -333,10 +333,10 @@ cdef class Owed:
             self.slot = []
         return conn
 
-    def forfeit(self):
-        """The connection must not be used again: what comes back is None. False when this was paid before.
+    def hold(self):
+        """Until let_go() the connection does not go back, only None in its place. False when this was paid before.
 
-        For who is about to do something to the connection that may have gone back by now, and to somebody else.
+        For who does something to a connection that another thread may give back, for a third one to use.
         """
         cdef list slot = self.slot
         cdef bint owing = False
@@ -344,8 +344,16 @@ cdef class Owed:
             with cython.critical_section(slot):
                 owing = PyList_GET_SIZE(slot) != 0
                 if owing:
-                    slot.append(_FORFEITED)
+                    slot.append(_HELD)
         return owing
+
+    def let_go(self):
+        """Ends one hold()."""
+        cdef list slot = self.slot
+        if slot is not None:
+            with cython.critical_section(slot):
+                if PyList_GET_SIZE(slot) > 1:
+                    slot.pop()
 
     def __del__(self):
         if not self.slot or self.process != os.getpid():

@@ -81,5 +81,8 @@ class Owed:
     def follow(self, conn: Any) -> Any:
         """Have it dropped together with a connection; which is returned."""
 
-    def forfeit(self) -> bool:
-        """The connection must not be used again: what comes back is None. False when this was paid before."""
+    def hold(self) -> bool:
+        """Until let_go() the connection does not go back, only None in its place. False when this was paid before."""
+
+    def let_go(self) -> None:
+        """Ends one hold()."""

@@ -418,20 +418,25 @@ def test_a_slot_that_finds_no_room() -> None:
     assert (slot, idle.queue) == ([], ["a"])
 
 
-def test_a_connection_that_is_forfeited_comes_back_as_none() -> None:
+@pytest.mark.parametrize("holders", [0, 1, 2])
+@pytest.mark.parametrize("left", [0, 1])
+def test_a_connection_that_is_held_comes_back_as_none(holders: int, left: int) -> None:
     idle, slot = IdleQueue(1), []
     owed = Owed(idle, slot)
-    assert not owed.forfeit()
+    assert not owed.hold()
     idle.put("a")
     assert idle.lend(slot) == "a"
-    assert owed.forfeit()
-    assert owed.forfeit()
+    for _ in range(holders):
+        assert owed.hold()
+    for _ in range(holders - left):
+        owed.let_go()
     assert idle.take_back(slot, "a")
-    assert idle.queue == [None]
-    assert not owed.forfeit()
+    assert idle.queue == [None if holders and left else "a"]
+    owed.let_go()
+    assert not owed.hold()
 
 
-def test_what_is_forfeited_and_dropped_is_paid_once() -> None:
+def test_what_is_held_and_dropped_is_paid_once() -> None:
     class Item:
         _owed = None
         closed = 0
@@ -443,6 +448,6 @@ def test_what_is_forfeited_and_dropped_is_paid_once() -> None:
     owed = Owed(idle, slot)
     idle.put(item)
     assert idle.lend(slot) is item
-    assert owed.forfeit()
+    assert owed.hold()
     del owed, slot
     assert (idle.queue, item.closed) == ([None], 1)
