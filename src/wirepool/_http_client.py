@@ -305,6 +305,12 @@ class Response(http.client.HTTPResponse):
 
     # ------------------------------------------------------------ the end
 
+    def close(self) -> None:
+        try:
+            super().close()
+        except ValueError:  # it is closed already: another thread does the same and was ahead by a step
+            pass
+
     def _close_conn(self) -> None:
         if self.fp is not None and (self.last_on_connection or self._has_left_over()):
             self._condemn()

@@ -253,6 +253,21 @@ def test_a_number_is_not_given_away_while_a_thread_is_inside_though_all_else_was
             assert not os.path.samestat(before, os.fstat(number))
 
 
+def test_a_response_of_the_standard_library_that_two_threads_close(echo: EchoServer, no_leaks: None) -> None:
+    with HTTPConnectionPool(echo.host, echo.port, block=True, timeout=5) as pool:
+        answer: Any = pool.urlopen("GET", "/bytes/1000", preload_content=False)
+        flush = answer._fp.flush
+
+        def close_at_once() -> None:
+            answer._fp.flush = flush
+            Background(answer._fp.close).result()
+            flush()  # finds it closed
+
+        answer._fp.flush = close_at_once
+        answer.close()
+        assert pool.pool.qsize() == 1
+
+
 @pytest.mark.parametrize("way", ["close", "its file"])
 def test_who_closes_a_response_late_does_nothing_to_the_next_request(gear: str, echo: EchoServer, way: str) -> None:
     """The state that it finds is the one in which another thread has just read the body to its end."""
