@@ -152,6 +152,17 @@ static inline int wp_flag_taken(const wp_flag *flag) { return __atomic_load_n(fl
 #endif
 #endif
 
+/* A word that is written while others read it: who sees a value sees all that was written before it. */
+#if defined(_MSC_VER)
+static inline unsigned int wp_word_load(const unsigned int *word) { return *(const volatile unsigned int *)word; }
+static inline void wp_word_store(unsigned int *word, unsigned int value) { *(volatile unsigned int *)word = value; }
+#else
+static inline unsigned int wp_word_load(const unsigned int *word) { return __atomic_load_n(word, __ATOMIC_ACQUIRE); }
+static inline void wp_word_store(unsigned int *word, unsigned int value) {
+    __atomic_store_n(word, value, __ATOMIC_RELEASE);
+}
+#endif
+
 static inline int wp_flag_take_as(wp_flag *flag, int how) {
     for (;;) {
         switch (wp_flag_swap(flag, how)) {

@@ -12,6 +12,7 @@ written for :mod:`http.client` do. It never goes back.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from http.client import HTTPException, HTTPMessage
@@ -68,6 +69,8 @@ _BAD_CHUNK_SIZE = STATUS["BAD_CHUNK_SIZE"]
 
 _NOT_SET: Final[Any] = object()
 
+_HAS_GIL: Final = not hasattr(sys, "_is_gil_enabled") or sys._is_gil_enabled()
+
 
 class ResponseBody(BaseHTTPResponse):
     """A response's body before decoding. Not for use by itself: :class:`~wirepool.HTTPResponse` builds on it."""
@@ -120,8 +123,8 @@ class ResponseBody(BaseHTTPResponse):
         """How many bytes of the body, not decoded, are still to come; ``None`` if only the end will tell."""
         if self._bytes_to_come is not _NOT_SET:
             return self._bytes_to_come
-        if self._x is not None:
-            return self._x.remaining if self._x.remaining >= 0 else None
+        if (x := self._x) is not None:
+            return left if (left := x.remaining) >= 0 else None
         return None if self.chunked or self._announced_length() is None else 0
 
     @length_remaining.setter
@@ -176,7 +179,7 @@ class ResponseBody(BaseHTTPResponse):
             self._finish_exchange(x)
             return
         # First, and whoever gets it does the rest: who reads in another thread gives it up, too, when that is woken.
-        connection, self._connection = self._connection, None
+        connection = self._take_connection()
         if connection is None:
             return
         try:
@@ -206,9 +209,22 @@ class ResponseBody(BaseHTTPResponse):
         original.close()  # an empty body that nobody read
         return True
 
+    if _HAS_GIL:
+
+        def _take_connection(self) -> HTTPConnection | None:
+            """The connection for the first thread that wants to end this response; for all others None."""
+            connection, self._connection = self._connection, None  # no other thread comes in between
+            return connection
+
+    else:
+
+        def _take_connection(self) -> HTTPConnection | None:
+            connection: HTTPConnection | None = self.__dict__.pop("_connection", None)
+            return connection
+
     def _give_up_connection(self) -> None:
         """Close the connection and let the pool have its slot back."""
-        connection, self._connection = self._connection, None
+        connection = self._take_connection()
         if connection is not None:
             self._close_and_put(connection)
 
@@ -240,7 +256,7 @@ class ResponseBody(BaseHTTPResponse):
         try:
             self._raise_meaning(exc)
         finally:
-            connection, self._connection = self._connection, None
+            connection = self._take_connection()
             try:
                 self._abandon_exchange(is_ours=connection is not None)
                 if self._original is not None:
@@ -302,8 +318,8 @@ class ResponseBody(BaseHTTPResponse):
 
         The result is ``None`` if there is no body at all, which the type has never told.
         """
-        if self._x is not None:
-            return self._read_exchange(self._x, -1 if amt is None else amt, read1)
+        if (x := self._x) is not None:
+            return self._read_exchange(x, -1 if amt is None else amt, read1)
         if self._file is not None:
             return self._read_file(amt, read1)
         if self._head is None:
@@ -389,8 +405,8 @@ class ResponseBody(BaseHTTPResponse):
         if self._x is not None and "_update_chunk_length" in self.__dict__:
             self._shift_down()  # somebody wants to watch the chunk sizes go by
         while True:
-            if self._x is not None:
-                chunk = self._exchange_chunk(self._x, -1 if limit is None else limit)
+            if (x := self._x) is not None:
+                chunk = self._exchange_chunk(x, -1 if limit is None else limit)
             elif self._file is not None:
                 chunk = self._file_chunk(limit)
             else:

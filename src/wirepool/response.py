@@ -278,14 +278,14 @@ class HTTPResponse(ResponseBody):
             raise ValueError("this response has no socket to shut down")
         connection = self._connection
         owed = getattr(connection, "_owed", None)
-        # Another thread may have it read to the end meanwhile, and a third one use it.
+        # Another thread may have it read to the end, and a third one use it: not from here on.
         is_held = owed is not None and owed.hold()
-        if connection is None or (owed is not None and not is_held and self._connection is None):
-            raise RuntimeError("the connection of this response was already released to the pool")
         try:
+            if connection is None or self._connection is None:
+                raise RuntimeError("the connection of this response was already released to the pool")
             self._shut_down(connection)
         finally:
-            if is_held:
+            if owed is not None and is_held:
                 owed.let_go()
 
     def _shut_down(self, connection: Any) -> None:
@@ -301,7 +301,7 @@ class HTTPResponse(ResponseBody):
     def close(self) -> None:
         """Close the body. A connection still held is closed, too, and its place in the pool becomes free."""
         # First, and whoever gets it does the rest: as soon as another thread has given it back, a third one may use it.
-        connection, self._connection = self._connection, None
+        connection = self._take_connection()
         try:
             if self._x is not None:
                 self._abandon_exchange(is_ours=connection is not None)

@@ -1093,7 +1093,7 @@ cdef class Exchange:
     @property
     def trailers(self):
         """The trailer fields as (name, value) pairs; None before the end and when there were none."""
-        if not wp_flag_take(&self.inside):
+        if not wp_flag_take_briefly(&self.inside):
             return None  # the end is not before that thread is out
         try:
             if self.trailer_section is None and self.phase == PHASE_IDLE and self.tx.size():

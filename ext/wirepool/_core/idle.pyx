@@ -226,7 +226,8 @@ cdef class IdleQueue:
 
     def take_back(self, list slot not None, item):
         """give() that empties `slot` in the same call; between Owed.hold() and let_go() it gives None, not `item`."""
-        with cython.critical_section(slot):
+        # Not of `slot`: its methods take that themselves, and in between others may come in.
+        with cython.critical_section(self):
             if PyList_GET_SIZE(slot) > 1:
                 item = None
             slot.clear()
@@ -341,7 +342,7 @@ cdef class Owed:
         cdef list slot = self.slot
         cdef bint owing = False
         if slot is not None:
-            with cython.critical_section(slot):
+            with cython.critical_section(self.idle):
                 owing = PyList_GET_SIZE(slot) != 0
                 if owing:
                     slot.append(_HELD)
@@ -351,7 +352,7 @@ cdef class Owed:
         """Ends one hold()."""
         cdef list slot = self.slot
         if slot is not None:
-            with cython.critical_section(slot):
+            with cython.critical_section(self.idle):
                 if PyList_GET_SIZE(slot) > 1:
                     slot.pop()
 

@@ -23,6 +23,8 @@ cdef extern from "wp_platform.h" nogil:
     bint wp_flag_take_briefly(wp_flag *flag) noexcept
     void wp_flag_drop(wp_flag *flag) noexcept
     bint wp_flag_taken(const wp_flag *flag) noexcept
+    unsigned int wp_word_load(const unsigned int *word) noexcept
+    void wp_word_store(unsigned int *word, unsigned int value) noexcept
 
 cdef extern from "wp_platform.h":
     unsigned int wp_type_version(object type) noexcept

@@ -6,7 +6,8 @@
 # what they were, the new numbers are kept. Dicts have version
 # numbers as well, until Python 3.14; from then on, their entries are compared each time.
 #
-# Threading kind: shared. Races are benign: the answer is recomputed from the classes themselves.
+# Threading kind: shared. While one thread compares, others are told "no", which is right, only slower for them; what it
+# found is kept if nobody has begun to compare since.
 
 cimport cython
 from libc.stdint cimport uint64_t
@@ -24,7 +25,7 @@ cdef class Watch:
     cdef public bint enabled
     cdef unsigned int[16] versions
     cdef uint64_t[16] writes     # versions of the dicts when their entries stood the last time
-    cdef bint answer             # for the versions above
+    cdef unsigned int answer     # for the versions above; 0 while somebody compares
 
     cdef bint intact(self) except -1
     # Compares the attributes one by one and keeps the answer with the classes' versions.

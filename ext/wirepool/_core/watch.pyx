@@ -4,7 +4,7 @@ See watch.pxd for how. Mechanism only: which classes and names are watched is th
 Attributes are looked up along the MRO without descriptors being called, so that a function, a property or a class
 variable is compared as the object that stands in the class.
 
-Threading kind: shared; races are benign.
+Threading kind: shared; see watch.pxd.
 """
 
 cimport cython
@@ -14,7 +14,13 @@ from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 
 from libc.stdint cimport uint64_t
 
-from wirepool._core.platform cimport wp_dict_version, wp_namespace, wp_type_version
+from wirepool._core.platform cimport (
+    wp_dict_version,
+    wp_namespace,
+    wp_type_version,
+    wp_word_load,
+    wp_word_store,
+)
 
 cdef enum:
     MAX_CLASSES = 16
@@ -73,11 +79,11 @@ cdef class Watch:
             return False
         for i in range(self.n_classes):
             version = wp_type_version(<object>PyTuple_GET_ITEM(self.classes, i))
-            if version == 0 or version != self.versions[i]:
+            if version == 0 or version != wp_word_load(&self.versions[i]):
                 moved = True
         if moved:
             self._look()
-        if not self.answer:
+        if not wp_word_load(&self.answer):
             return False
         for i in range(self.n_dicts):
             written = wp_dict_version(<object>PyTuple_GET_ITEM(self.dicts, i))
@@ -87,13 +93,30 @@ cdef class Watch:
 
     cdef int _look(self) except -1:
         cdef Py_ssize_t i
+        cdef unsigned int[MAX_CLASSES] seen
+        cdef bint stands
+        cdef bint latest = True
         # Versions first: a write between here and the comparison moves them again.
         for i in range(self.n_classes):
             # A lookup through the type gives it a version when it has none. Of a name that its metaclass answers for by
             # itself, as __doc__, there is no lookup.
             getattr(self.classes[i], "__eq__", None)
-            self.versions[i] = wp_type_version(self.classes[i])
-        self.answer = all([static_lookup(cls, name) is expected for cls, name, expected in self.attributes])
+            seen[i] = wp_type_version(self.classes[i])
+        with cython.critical_section(self):
+            wp_word_store(&self.answer, 0)
+            for i in range(self.n_classes):
+                wp_word_store(&self.versions[i], seen[i])
+        try:
+            stands = all([static_lookup(cls, name) is expected for cls, name, expected in self.attributes])
+        except BaseException:  # Ctrl-C: the next one who asks begins again
+            wp_word_store(&self.versions[0], 0)
+            raise
+        with cython.critical_section(self):
+            for i in range(self.n_classes):
+                if self.versions[i] != seen[i]:
+                    latest = False
+            if latest:
+                wp_word_store(&self.answer, stands)
         return 0
 
     cdef bint _entries_stand(self) except -1:

@@ -123,6 +123,76 @@ def test_classes_of_the_interpreter_can_be_watched() -> None:
     assert not Watch([(dict, "get", None)])
 
 
+class Interrupted(BaseException):
+    pass
+
+
+@pytest.fixture
+def looked_at() -> tuple[Any, list[Callable[[], Any]]]:
+    """A class with two methods, and what is to happen when a watch looks at it: one step each time."""
+    steps: list[Callable[[], Any]] = []
+
+    class Meta(type):
+        def __getattribute__(cls, name: str) -> Any:
+            if name == "__mro__" and steps:
+                steps.pop(0)()
+            return super().__getattribute__(name)
+
+    class Watched(metaclass=Meta):
+        def one(self) -> None: ...
+        def two(self) -> None: ...
+
+    return Watched, steps
+
+
+def watch_two(cls: Any) -> Watch:
+    return Watch([(cls, name, static_lookup(cls, name)) for name in ("one", "two")])
+
+
+def test_who_asks_while_another_looks_is_not_told_what_was(looked_at: tuple[Any, list[Callable[[], Any]]]) -> None:
+    cls, steps = looked_at
+    watched = watch_two(cls)
+    assert watched
+    told: list[bool] = []
+    cls.one = lambda self: None
+    steps.append(lambda: told.append(bool(watched)))
+    assert not watched
+    assert told == [False]
+
+
+def test_who_looked_before_a_patch_does_not_have_the_last_word(looked_at: tuple[Any, list[Callable[[], Any]]]) -> None:
+    cls, steps = looked_at
+    watched = watch_two(cls)
+    assert watched
+    original = cls.one
+
+    def patch_and_ask() -> None:
+        cls.one = lambda self: None
+        assert not watched
+
+    cls.other = 1
+    steps += [lambda: None, patch_and_ask]  # "one" was found as it was; now "two" is looked up
+    bool(watched)
+    assert not watched
+    cls.one = original
+    assert watched
+
+
+def test_who_is_interrupted_while_looking_leaves_it_to_the_next(looked_at: tuple[Any, list[Callable[[], Any]]]) -> None:
+    cls, steps = looked_at
+    watched = watch_two(cls)
+
+    def interrupt() -> None:
+        raise Interrupted
+
+    for place in range(2):
+        cls.other = place
+        steps += [lambda: None] * place + [interrupt]
+        with pytest.raises(Interrupted):
+            bool(watched)
+        assert watched
+
+
 def test_a_metaclass_is_not_asked() -> None:
     class Meta(type):
         def __getattr__(cls, name: str) -> Any:
