@@ -126,6 +126,7 @@ cdef class IdleQueue:
     cdef object _wait(self, object timeout):
         cdef Waiter me = Waiter.__new__(Waiter)
         cdef object item = self
+        cdef bint in_line = False
         # Looked up now: what gevent or eventlet put there lets others run meanwhile.
         me.event = threading.Lock()
         me.event.acquire()
@@ -141,9 +142,10 @@ cdef class IdleQueue:
                     self.last.next_one = me
                 self.last = me
                 self.n_waiting += 1
+                in_line = True
         if item is not self:
             return item
-        if not me.woken:
+        if in_line:
             try:
                 me.event.acquire(True, -1 if timeout is None else timeout)
             except BaseException:
