@@ -116,7 +116,7 @@ cdef class Watch:
                 if self.versions[i] != seen[i]:
                     latest = False
             if latest:
-                wp_word_store(&self.answer, stands)
+                wp_word_store(&self.answer, <unsigned int>stands)
         return 0
 
     cdef bint _entries_stand(self) except -1:
